@@ -1,0 +1,1 @@
+"""Migrations of the store's tables, applied by `qwarden.core.stores.schema` when a store is opened."""

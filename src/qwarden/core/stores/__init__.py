@@ -1,0 +1,1 @@
+"""Stores, one module a database; their contract is `qwarden.core.store.Store`."""
