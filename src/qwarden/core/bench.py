@@ -43,7 +43,8 @@ def run_bench(
     environment = {**os.environ, **one_thread, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     done = subprocess.run(
         [str(python or sys.executable), str(path), *arguments],
-        capture_output=True, text=True, env=environment, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, env=environment, timeout=timeout_s, check=False,
+        stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         document = json.loads(done.stdout) if done.returncode == 0 else None

@@ -124,7 +124,7 @@ class Bench:
     progress: Progress = SILENT
 
     def data(self, path: str) -> Path:
-        """Return a file or folder of real data: below ``QWARDEN_DATA``, or ``shared/data`` beside the source tree.
+        """Return a file or folder of real data, below ``QWARDEN_DATA`` or ``shared/data`` beside the tree.
 
         Raises
         ------

@@ -136,7 +136,7 @@ def test_an_unavailable_measure_says_so_and_others_go_on(
 ) -> None:
     registry = Registry()
     monkeypatch.setenv("QWARDEN_DATA", str(tmp_path))
-    monkeypatch.delenv("QWARDEN_PEERS", raising=False)
+    monkeypatch.setenv("QWARDEN_PEERS", str(tmp_path / "peers"))
     (tmp_path / "here").touch()
 
     @registry.measure("a.data", definition="x", units={"ratio": "1"})
@@ -155,7 +155,7 @@ def test_an_unavailable_measure_says_so_and_others_go_on(
     assert (first.document, second.document) == (None, None)
     assert isinstance(first.unavailable, UnavailableError)
     assert "missing/set.csv: is missing; set QWARDEN_DATA" in str(first.unavailable)
-    assert "QWARDEN_PEERS does not say" in str(second.unavailable)
+    assert "set QWARDEN_PEERS to where it is" in str(second.unavailable)
     assert third.document is not None
 
 
