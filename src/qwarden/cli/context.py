@@ -1,0 +1,64 @@
+"""What every command shares: the home folder, the settings, the open store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from qwarden.core.config import Settings
+    from qwarden.core.progress import Progress
+    from qwarden.core.store import Store
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+class Context:
+    """Global options, turned into things when a command needs them."""
+
+    def __init__(self, home: Path | None) -> None:
+        self._home = home
+
+    @property
+    def home(self) -> Path:
+        """The home folder, made if it is not there."""
+        from qwarden.core.home import home_folder
+
+        return home_folder(self._home)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this home: file, environment, defaults."""
+        from qwarden.core.config import Settings
+
+        return Settings.load(self.home)
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """Open the store for the time of a ``with``."""
+        from qwarden.core.store import open_store
+
+        store = open_store(self.home, self.settings.store.url)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @property
+    def progress(self) -> Progress:
+        """Bars on standard error when a person is watching."""
+        from qwarden.core.progress import terminal_progress
+
+        return terminal_progress()
+
+
+def print_json(document: Any) -> None:
+    """Write one JSON document to standard output."""
+    json.dump(document, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")

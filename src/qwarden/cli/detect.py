@@ -1,0 +1,117 @@
+"""`qwarden detect`, `explain` and `flows`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qwarden.cli.context import AsJson, Context, print_json
+from qwarden.cli.render import account_text, finding_text, say
+from qwarden.core.errors import InputError, UsageError
+
+Paths = Annotated[
+    list[Path], typer.Argument(help="Captures (pcap, pcapng, gzip of each) or folders of them.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to `app`."""
+    app.command()(detect)
+    app.command()(explain)
+    app.command()(flows)
+
+
+def detect(
+    context: typer.Context,
+    paths: Paths,
+    as_json: AsJson = False,
+    eve: Annotated[Path | None, typer.Option(help="Also append findings to this file as EVE JSON.")] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEVERITY", help="Exit 1 if a finding is this severe or worse: info ... critical."
+        ),
+    ] = None,
+    fpr: Annotated[
+        float | None, typer.Option(help="False-positive budget: the share of benign flows that may alarm.")
+    ] = None,
+) -> int:
+    """Score captures and print explained findings."""
+    from qwarden.core.bus import open_bus
+    from qwarden.detect import SEVERITIES, Detector, load_default_model
+    from qwarden.formats.writers.eve import write_eve
+
+    state: Context = context.obj
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise UsageError(f"--fail-on {fail_on}: expected one of {', '.join(SEVERITIES)}")
+    with ExitStack() as stack:
+        store = stack.enter_context(state.store())
+        out = stack.enter_context(_append(eve)) if eve else None
+        detector = Detector(load_default_model(), state.settings.detect, open_bus(store), fpr=fpr)
+
+        def show(finding: dict[str, Any]) -> None:
+            if out:
+                write_eve(out, finding)
+            if not as_json:
+                typer.echo(finding_text(finding) + "\n")
+
+        result = detector.run(paths, on_finding=show, progress=state.progress)
+    document = result.document()
+    for problem in result.problems:
+        say(f"qwarden: {problem}")
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(account_text(document))
+    if not result.readable:
+        return InputError.exit_code
+    grave = SEVERITIES[SEVERITIES.index(fail_on) :] if fail_on else ()
+    return 1 if any(f["severity"] in grave for f in document["findings"]) else 0
+
+
+def _append(path: Path) -> Any:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise InputError(path, f"cannot be written: {error.strerror}") from error
+
+
+def explain(
+    context: typer.Context,
+    finding_id: Annotated[str, typer.Argument(help="The finding's id, or as much of it as is unique.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a stored finding is, why it was raised, and what it resembles."""
+    from qwarden.detect import stored_finding
+
+    state: Context = context.obj
+    with state.store() as store:
+        document = stored_finding(store, finding_id)
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(finding_text(document, full=True))
+
+
+def flows(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(help="A capture.")],
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(help="How many flows to print; 0 for all.")] = 0,
+) -> int:
+    """List the flows of a capture, as CSV or as one JSON document."""
+    from qwarden.detect import flow_table
+
+    state: Context = context.obj
+    table = flow_table(path, state.settings.detect, limit)
+    if as_json:
+        print_json({"source": table.source, "flows": table.records()})
+    else:
+        table.write_csv(sys.stdout)
+    for problem in table.problems:
+        say(f"qwarden: {problem}")
+    return 0 if table.readable else InputError.exit_code

@@ -1,0 +1,104 @@
+"""`qwarden doctor`: is this installation fit to run, and if not, why."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qwarden.cli.context import AsJson, Context, print_json
+from qwarden.core.errors import QwardenError
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to `app`."""
+    app.command()(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile every hot loop now, so that no alert waits for it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Check Python, settings, store, audit chain, model, capture sandbox; exit 1 if one fails."""
+    state: Context = context.obj
+    checks: dict[str, Callable[[], str]] = {
+        "python": lambda: sys.version.split()[0],
+        "home": lambda: str(state.home),
+        "settings": lambda: _settings(state),
+        "store": lambda: _store(state),
+        "model": _model,
+        "sandbox": _sandbox,
+    }
+    if warm:
+        checks["compiled"] = _warm
+    results = []
+    for name, check in checks.items():
+        try:
+            results.append({"check": name, "ok": True, "detail": check()})
+        except QwardenError as error:
+            results.append({"check": name, "ok": False, "detail": str(error)})
+        if not as_json:
+            last = results[-1]
+            typer.echo(f"{'ok  ' if last['ok'] else 'FAIL'} {last['check']:<9} {last['detail']}")
+    if as_json:
+        print_json({"checks": results})
+    return 0 if all(result["ok"] for result in results) else 1
+
+
+def _settings(state: Context) -> str:
+    settings = state.settings
+    return f"false-positive budget {settings.detect.fpr:g}, {len(settings.detect.ignore)} networks ignored"
+
+
+def _store(state: Context) -> str:
+    from qwarden.core.audit import Audit
+
+    with state.store() as store:
+        head = Audit(store).verify()
+        return f"{store.count():,} events, audit chain of {head.count:,} verifies"
+
+
+def _model() -> str:
+    from qwarden.detect import load_default_model
+
+    model = load_default_model()
+    return f"{model.name} {model.version}, signature verifies"
+
+
+def _sandbox() -> str:
+    """Say what cages the process that reads captures; a measure this system refuses is no failure."""
+    from qwarden.formats import sandbox_report
+
+    measures = sandbox_report()
+    lacking = [f"{held.measure} ({held.detail})" for held in measures if not held.holds]
+    holding = ", ".join(held.measure for held in measures if held.holds)
+    if not holding:
+        raise QwardenError(f"nothing holds: {', '.join(lacking)}")
+    return f"{holding} hold" + (f"; not here: {', '.join(lacking)}" if lacking else "")
+
+
+def _warm() -> str:
+    """Run one small scenario through the whole path: whatever a capture needs is then compiled."""
+    import time
+
+    from qwarden.core.config import DetectSettings
+    from qwarden.detect import Detector, load_default_model
+    from qwarden.detect.scenario import write_scenario
+
+    class Nowhere:
+        def publish(self, event: object) -> None:
+            """Take no notice."""
+
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        capture = Path(folder) / "warm.pcap"
+        write_scenario(capture, 1, duration_s=600)
+        Detector(load_default_model(), DetectSettings(), Nowhere()).run([capture])
+    return f"every hot loop is compiled ({time.perf_counter() - began:.1f} s)"

@@ -1,0 +1,105 @@
+"""How a person sees findings and accounts: plain text, coloured on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from qwarden.detect.scenario import ScenarioSummary
+
+_COLOURS: Final = {"info": "blue", "low": "cyan", "medium": "yellow", "high": "red", "critical": "magenta"}
+
+
+def finding_text(finding: Mapping[str, Any], *, full: bool = False) -> str:
+    """Return a finding as a few lines; `full` adds every feature and the model's figures."""
+    why = finding["explanation"]
+    severity = str(finding["severity"])
+    head = typer.style(f"{severity.upper():<8}", fg=_COLOURS.get(severity), bold=True)
+    technique = f" ({finding['technique']})" if finding["technique"] else ""
+    lines = [
+        f"{head} {typer.style(why['title'] + technique, bold=True)}  {_who(finding)}",
+        f"         threat {finding['threat_score']:.5f}   twin {finding['twin_score']:.5f}   "
+        + _size(finding),
+    ]
+    features = why["features"] if full else why["features"][:3]
+    lines += [
+        f"         {'why ' if at == 0 else '    '} {feature['text']}" for at, feature in enumerate(features)
+    ]
+    if why["nearest"]:
+        near = ", ".join(f"{n['label']} {n['fidelity']:.3f}" for n in why["nearest"])
+        lines.append(f"         like {near}")
+    if full:
+        lines.append(f"         from {finding['source']}, model {why['model']}")
+        lines += [f"         part {name} {value:.6f}" for name, value in why["p_values"].items()]
+    lines.append(typer.style(f"         {_when(finding['start'])}  id {finding['id']}", dim=True))
+    return "\n".join(lines)
+
+
+def _who(finding: Mapping[str, Any]) -> str:
+    source = finding["src_ip"] if finding["sources"] == 1 else f"{finding['sources']} sources"
+    if finding["destinations"] == 1:
+        target = _with_port(finding["dst_ip"], finding["dst_port"])
+    else:
+        target = f"{finding['destinations']} hosts"
+        if finding["dst_port"] is not None:
+            target += f", port {finding['dst_port']}"
+    if finding["ports"] > 1 and finding["dst_port"] is None:
+        target += f", {finding['ports']} ports"
+    return f"{source} -> {target} {finding['proto']}"
+
+
+def _with_port(address: str, port: int | None) -> str:
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _size(finding: Mapping[str, Any]) -> str:
+    seconds = finding["end"] - finding["start"]
+    return (
+        f"{finding['flows']:,} flow{'s' * (finding['flows'] != 1)}, {finding['packets']:,} packets, "
+        f"{finding['bytes']:,} B in {seconds:,.1f} s"
+    )
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def account_text(document: Mapping[str, Any]) -> str:
+    """Return what was read, scored, suppressed, dropped and malformed, and how fast."""
+    packets = {
+        key: sum(s["packets"][key] for s in document["sources"]) for key in ("read", "malformed", "truncated")
+    }
+    flows = document["flows"]
+    found = document["findings"]
+    return (
+        f"{len(document['sources'])} source{'s' * (len(document['sources']) != 1)}: "
+        f"{packets['read']:,} packets read, {packets['malformed']:,} malformed, "
+        f"{packets['truncated']:,} truncated\n"
+        f"{flows['read']:,} flows read = {flows['scored']:,} scored + {flows['suppressed']:,} suppressed "
+        f"+ {flows['dropped']:,} dropped + {flows['malformed']:,} malformed\n"
+        f"{len(found):,} finding{'s' * (len(found) != 1)} by {document['model']['name']} "
+        f"{document['model']['version']} in {document['seconds']:.2f} s"
+    )  # fmt: skip
+
+
+def scenario_text(summary: ScenarioSummary) -> str:
+    """Return what a scenario holds, in a few lines."""
+    attacks = ", ".join(f"{attack.label} ({attack.conversations:,})" for attack in summary.attacks)
+    return (
+        f"{summary.path}: {summary.packets:,} packets, {summary.bytes / 1e6:,.1f} MB, "
+        f"{summary.duration_s / 60:.0f} minutes of {summary.hosts} hosts, seed {summary.seed}\n"
+        f"{summary.conversations.get('benign', 0):,} benign conversations; attacks: {attacks or 'none'}\n"
+        f"labels: {summary.labels}"
+    )
+
+
+def say(text: str) -> None:
+    """Write a line to standard error: what a person should know, beside the result."""
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,270 @@
+"""The detector: captures in, findings out, and every flow accounted for.
+
+::
+
+    capture -> flows, in order of their end -> feature rows -> threat scores -> named behaviours
+            -> findings (an alert when one opens, its event when it closes)
+
+read = scored + suppressed + dropped + malformed holds for every run.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qwarden.core.clock import uuid7
+from qwarden.core.config import DetectSettings
+from qwarden.core.errors import InputError, UnreadableError, UsageError
+from qwarden.core.events import Event
+from qwarden.core.progress import SILENT, Progress
+from qwarden.detect.behaviours import NO_BEHAVIOUR, name_behaviours
+from qwarden.detect.explain import Explainer
+from qwarden.detect.features import FeatureExtractor
+from qwarden.detect.findings import Finding, FindingBook
+from qwarden.detect.model import ThreatModel
+from qwarden.detect.order import EndOrder
+from qwarden.formats import MeterSettings, SourceReport, find_captures, open_capture
+from qwarden.formats.flows import Flows, split_address
+
+Show = Callable[[dict[str, Any]], None]
+
+
+class Publisher(Protocol):
+    """Where events go: the bus."""
+
+    def publish(self, event: Event, /) -> None:
+        """Store the event and hand it to who listens."""
+
+
+@dataclass(slots=True)
+class FlowAccount:
+    """What became of the flows."""
+
+    read: int = 0
+    scored: int = 0
+    suppressed: int = 0
+    dropped: int = 0
+    malformed: int = 0
+
+
+@dataclass(slots=True)
+class Detection:
+    """The result of a run over one or more captures."""
+
+    model: str
+    version: str
+    sources: list[SourceReport] = field(default_factory=list)
+    flows: FlowAccount = field(default_factory=FlowAccount)
+    findings: list[Finding] = field(default_factory=list)
+    alarming: int = 0
+    problems: list[str] = field(default_factory=list)
+    readable: bool = False
+    seconds: float = 0.0
+
+    def document(self) -> dict[str, Any]:
+        """Return the document of `qwarden detect --json`."""
+        return {
+            "sources": [
+                {
+                    "path": source.path,
+                    "format": source.format,
+                    "packets": {
+                        "read": source.packets.read,
+                        "malformed": source.packets.malformed,
+                        "truncated": source.packets.truncated,
+                        "other": source.packets.other,
+                    },
+                    "problems": list(source.problems),
+                }
+                for source in self.sources
+            ],
+            "flows": {
+                "read": self.flows.read,
+                "scored": self.flows.scored,
+                "suppressed": self.flows.suppressed,
+                "dropped": self.flows.dropped,
+                "malformed": self.flows.malformed,
+                "alarming": self.alarming,
+            },
+            "findings": [finding.document() for finding in self.findings],
+            "model": {"name": self.model, "version": self.version},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Detector:
+    """Scores captures with one model.
+
+    Parameters
+    ----------
+    model : the threat model.
+    settings : meter time-outs, false-positive budget, ignored networks.
+    publisher : takes alerts and findings.
+    fpr : overrides the settings' false-positive budget: the share of benign flows that may alarm as one kind.
+    """
+
+    def __init__(
+        self, model: ThreatModel, settings: DetectSettings, publisher: Publisher, *, fpr: float | None = None
+    ) -> None:
+        self._model, self._settings, self._publisher = model, settings, publisher
+        self._fpr = settings.fpr if fpr is None else fpr
+        if not 0 < self._fpr < 1:
+            raise UsageError(f"--fpr {self._fpr}: a false-positive budget lies between 0 and 1")
+        self._explainer = Explainer(model)
+        self._ignored = [_network_range(text) for text in settings.ignore]
+
+    def run(
+        self,
+        paths: Sequence[Path],
+        *,
+        on_alert: Show | None = None,
+        on_finding: Show | None = None,
+        progress: Progress = SILENT,
+    ) -> Detection:
+        """Detect in captures and folders of captures, one after the other.
+
+        A capture that cannot be read is named in `Detection.problems`; the others go on.
+
+        Parameters
+        ----------
+        on_alert : called with a finding's document when it opens.
+        on_finding : called with its final document when it closes.
+        """
+        began = time.perf_counter()
+        result = Detection(self._model.name, self._model.version)
+        for path in find_captures(paths):
+            self._run_one(path, result, on_alert, on_finding, progress)
+        result.seconds = time.perf_counter() - began
+        return result
+
+    def _run_one(
+        self,
+        path: Path,
+        result: Detection,
+        on_alert: Show | None,
+        on_finding: Show | None,
+        progress: Progress,
+    ) -> None:
+        try:
+            capture = open_capture(path, meter_settings(self._settings))
+        except UnreadableError as error:
+            result.problems.append(str(error))
+            return
+        result.sources.append(capture.report)
+        stream = _Stream(self, str(path), result, on_alert, on_finding)
+        order = EndOrder(self._settings.idle_timeout_s)
+        try:
+            with capture, progress.task(path.name) as task:
+                for batch in capture:
+                    result.flows.read += batch.flows.size
+                    stream.enter(batch.epoch)
+                    stream.take(order.add(batch.flows, batch.watermark_ns))
+                    task.advance(batch.flows.size)
+        except UnreadableError as error:
+            result.problems.append(str(error))
+        except InputError as error:  # what came before the fault stands
+            result.problems.append(str(error))
+            result.readable = True
+        else:
+            result.readable = True
+        finally:
+            stream.take(order.rest())
+            stream.end()
+            result.sources[-1] = capture.report
+        if result.readable:
+            known = set(result.problems)
+            notes = (f"{path}: {problem}" for problem in capture.report.problems)
+            result.problems += [note for note in notes if note not in known]
+
+
+class _Stream:
+    """One capture on its way through windows, model and findings."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        source: str,
+        result: Detection,
+        on_alert: Show | None,
+        on_finding: Show | None,
+    ) -> None:
+        self._detector, self._source, self._result = detector, source, result
+        self._on_alert, self._on_finding = on_alert, on_finding
+        self._epoch, self._features = 0, FeatureExtractor()
+        self._book = FindingBook(uuid7, detector._explainer.explain)
+
+    def enter(self, epoch: int) -> None:
+        """Start afresh where the capture's clock went back: times of two epochs are not ordered."""
+        if epoch != self._epoch:
+            self.end()
+            self._epoch, self._features = epoch, FeatureExtractor()
+
+    def take(self, flows: Flows) -> None:
+        """Score flows that come in order of their end."""
+        if not flows.size:
+            return
+        detector, account = self._detector, self._result.flows
+        broken = flows["end_ns"] < flows["start_ns"]
+        hidden = ~broken & _inside(flows, detector._ignored)
+        account.malformed += int(broken.sum())
+        account.suppressed += int(hidden.sum())
+        flows = flows[~(broken | hidden)]
+        account.scored += flows.size
+        if not flows.size:
+            return
+        rows = self._features.rows(flows)
+        named = name_behaviours(rows)
+        scores = detector._model.score(rows, named)
+        told = (scores.p_value <= detector._fpr) & (named != NO_BEHAVIOUR)
+        self._result.alarming += int(told.sum())
+        alerts = self._book.add(
+            flows[told], rows[told], named[told], scores.threat[told], scores.margin[told],
+            scores.twin[told], self._source,
+        )  # fmt: skip
+        for alert in alerts:
+            detector._publisher.publish(alert)
+            if self._on_alert:
+                self._on_alert(alert.finding)
+        self._close(self._book.close(int(flows["end_ns"][-1])))
+
+    def end(self) -> None:
+        """Close what is still open."""
+        self._close(self._book.close())
+
+    def _close(self, findings: list[Finding]) -> None:
+        for finding in findings:
+            self._detector._publisher.publish(finding)
+            self._result.findings.append(finding)
+            if self._on_finding:
+                self._on_finding(finding.document())
+
+
+def meter_settings(settings: DetectSettings) -> MeterSettings:
+    """Return the meter's share of the settings."""
+    return MeterSettings(
+        settings.idle_timeout_s, settings.active_timeout_s, settings.closed_linger_s, settings.max_flows
+    )
+
+
+def _network_range(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    network = ipaddress.ip_network(text)
+    return split_address(str(network[0])), split_address(str(network[-1]))
+
+
+def _inside(flows: Flows, ranges: list[tuple[tuple[int, int], tuple[int, int]]]) -> npt.NDArray[np.bool_]:
+    hidden = np.zeros(flows.size, bool)
+    for (low_hi, low_lo), (high_hi, high_lo) in ranges:
+        for side in ("src", "dst"):
+            hi, lo = flows[f"{side}_hi"], flows[f"{side}_lo"]
+            above = (hi > low_hi) | ((hi == low_hi) & (lo >= low_lo))
+            below = (hi < high_hi) | ((hi == high_hi) & (lo <= high_lo))
+            hidden |= above & below
+    return hidden

@@ -1,0 +1,137 @@
+"""Explanations: which features moved a score against what baseline, and what the flow resembles.
+
+A feature's effect is what the model's logit loses when that one column is set back to its median
+among benign training flows (occlusion). It is measured on the model itself, so it says what moved
+*this* score, not what usually does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from qwarden.detect.behaviours import BEHAVIOURS
+from qwarden.detect.features import FEATURE_NAMES
+
+if TYPE_CHECKING:
+    from qwarden.detect.findings import OpenFinding
+    from qwarden.detect.model import ThreatModel
+
+SHOWN: Final = 6
+
+_PHRASES: Final = {
+    "duration_s": "flow lasts {} s",
+    "packets_out": "{} packets sent",
+    "packets_in": "{} packets came back",
+    "payload_out": "{} B sent",
+    "payload_in": "{} B came back",
+    "upload_share": "upload against download {}",
+    "packets_per_s": "{} packets/s",
+    "size_mean_out": "{} B a packet sent",
+    "size_mean_in": "{} B a packet received",
+    "iat_mean_out": "{} s between packets sent",
+    "iat_variation_out": "variation of the packet intervals {}",
+    "extension_bytes_a_packet": "{} B of extension headers a packet",
+    "source_flows": "{} flows of the source",
+    "source_failed_share": "share of the source's flows that failed {}",
+    "source_peers": "{} hosts contacted by the source",
+    "source_services": "{} services used by the source",
+    "fan_peers": "{} hosts tried on this port",
+    "fan_failed_share": "share of them that failed {}",
+    "pair_ports": "{} ports tried on this host",
+    "contacts": "{} contacts to this service",
+    "contacts_failed_share": "share of the contacts that failed {}",
+    "victim_flows": "{} flows to the destination",
+    "victim_failed_share": "share of the destination's flows that failed {}",
+    "victim_sources": "{} sources at the destination",
+    "service_sources": "{} sources at this service",
+    "service_packets": "{} packets to this service",
+    "pair_bytes_out": "{} B sent to this host",
+    "pair_upload_share": "upload against download to this host {}",
+    "source_upload_share": "upload against download of the source {}",
+    "alike_contacts": "{} contacts alike in size",
+    "alike_share": "share of contacts alike in size {}",
+    "size_spread": "spread of the contacts' sizes {}",
+    "period_s": "a contact every {} s",
+    "period_spread": "spread of the intervals {}",
+    "contacts_ever": "{} contacts remembered",
+}
+
+_SPANS: Final = {"_300s": " in 300 s", "_1h": " in an hour"}
+
+
+def describe(name: str, value: float, usual: float) -> str:
+    """Return one feature in words.
+
+    >>> describe("fan_peers_300s", 43.0, 1.0)
+    '43 hosts tried on this port in 300 s (usually 1)'
+    """
+    stem, when = name, ""
+    for suffix, words in _SPANS.items():
+        if name.endswith(suffix):
+            stem, when = name.removesuffix(suffix), words
+    phrase = _PHRASES.get(stem, stem.replace("_", " ") + " {}")
+    usually = f" (usually {_number(usual)})" if math.isfinite(usual) else ""
+    return phrase.format(_number(value)) + when + usually
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "unknown"
+    if value == round(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+class Explainer:
+    """Explains findings with the model that raised them."""
+
+    def __init__(self, model: ThreatModel) -> None:
+        self._model = model
+
+    def explain(self, row: npt.NDArray[np.float64], finding: OpenFinding) -> dict[str, Any]:
+        """Return the explanation's document for a finding's most alarming flow.
+
+        ``features`` names what moved the score, the behaviour's own evidence first; ``effect`` is in
+        logits of the quantum model. ``nearest`` are the known training flows whose state is nearest.
+        """
+        behaviour = BEHAVIOURS[finding.at]
+        usual = self._model.usual_row
+        effects = self._effects(row)
+        known = np.isfinite(row)
+        ranked = [int(at) for at in np.argsort(-effects) if effects[at] > 0.01 and known[at]]
+        tells = [FEATURE_NAMES.index(name) for name in behaviour.tells]
+        # First the behaviour's own evidence that moved the score, then whatever moved it most.
+        chosen = [at for at in tells if at in ranked]
+        chosen += [at for at in ranked if at not in chosen]
+        chosen += [at for at in tells if at not in chosen and known[at]]
+        features = [
+            {
+                "name": FEATURE_NAMES[at],
+                "value": float(row[at]),
+                "usual": float(usual[at]) if math.isfinite(usual[at]) else None,
+                "effect": round(float(effects[at]), 4),
+                "text": describe(FEATURE_NAMES[at], float(row[at]), float(usual[at])),
+            }
+            for at in chosen[:SHOWN]
+        ]
+        return {
+            "title": behaviour.title,
+            "text": f"{behaviour.title}: " + "; ".join(str(f["text"]) for f in features[:3]),
+            "features": features,
+            "nearest": self._model.nearest(row),
+            "p_values": self._model.p_values(row),
+            "model": f"{self._model.name} {self._model.version}",
+        }
+
+    def _effects(self, row: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return for each feature the logits lost when it is set to its usual value."""
+        occluded = np.repeat(row[None, :], row.size + 1, axis=0)
+        each = np.arange(row.size)
+        occluded[each, each] = self._model.usual_row
+        logits = self._model.logits(occluded)
+        lost: npt.NDArray[np.float64] = logits[-1] - logits[:-1]
+        return lost

@@ -1,0 +1,234 @@
+"""Findings: alarming flows that have one cause, told once.
+
+A scan of a thousand ports is one finding, not a thousand. `FindingBook` takes the alarming flows as
+they come, opens a finding at the first flow of a cause, adds the later ones, and closes it when the
+cause was quiet for `QUIET_S` of traffic time or the input ends. An alert is the notice that a finding
+was opened; the finding's own event is stored when it closes, under the same id.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from qwarden.core.events import Event
+from qwarden.detect.behaviours import BEHAVIOURS, Behaviour, cause_keys
+from qwarden.formats.flows import Flows, join_address, proto_name
+
+QUIET_S: Final = 1800
+_REMEMBERED: Final = 256
+"""Distinct addresses or ports a finding remembers; past that it only says "or more"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Event):
+    """One finding, as stored and as printed.
+
+    `threat_score` and `twin_score` are the quantum and the classical model's score of its most
+    alarming flow, in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones.
+    """
+
+    room: ClassVar[str] = "detect"
+    kind: ClassVar[str] = "finding"
+
+    behaviour: str
+    severity: str
+    technique: str
+    threat_score: float
+    twin_score: float
+    src_ip: str
+    dst_ip: str
+    dst_port: int | None
+    proto: str
+    start: float
+    end: float
+    flows: int
+    packets: int
+    bytes: int
+    sources: int
+    destinations: int
+    ports: int
+    source: str
+    explanation: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Return the finding as `qwarden detect --json` prints it."""
+        return {
+            "id": self.id, "time": self.time, "kind": self.behaviour, "severity": self.severity,
+            "threat_score": self.threat_score, "twin_score": self.twin_score,
+            "src_ip": self.src_ip, "dst_ip": self.dst_ip, "dst_port": self.dst_port, "proto": self.proto,
+            "flows": self.flows, "technique": self.technique or None,
+            "start": self.start, "end": self.end, "packets": self.packets, "bytes": self.bytes,
+            "sources": self.sources, "destinations": self.destinations, "ports": self.ports,
+            "source": self.source, "explanation": self.explanation,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert(Event):
+    """The notice that a finding was opened; `finding` is its document at that moment."""
+
+    room: ClassVar[str] = "detect"
+    kind: ClassVar[str] = "alert"
+
+    finding_id: str
+    finding: dict[str, Any]
+
+
+@dataclass(slots=True)
+class OpenFinding:
+    """A finding that still grows."""
+
+    id: str
+    at: int
+    source: str
+    first_ns: int
+    last_ns: int
+    flows: int = 0
+    packets: int = 0
+    bytes: int = 0
+    threat_score: float = -1.0
+    twin_score: float = 0.0
+    margin: float = -np.inf
+    row: npt.NDArray[np.float64] | None = None
+    proto: int = 0
+    sources: Counter[tuple[int, int]] = field(default_factory=Counter)
+    destinations: Counter[tuple[int, int]] = field(default_factory=Counter)
+    ports: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the finding is called."""
+        return BEHAVIOURS[self.at]
+
+
+Explain = Callable[[npt.NDArray[np.float64], "OpenFinding"], dict[str, Any]]
+
+
+class FindingBook:
+    """Groups alarming flows into findings.
+
+    Parameters
+    ----------
+    new_id : makes an event id.
+    explain : feature row and open finding to the explanation's document.
+    """
+
+    def __init__(self, new_id: Callable[[], str], explain: Explain) -> None:
+        self._new_id, self._explain = new_id, explain
+        self._open: dict[tuple[int, ...], OpenFinding] = {}
+
+    def add(
+        self,
+        flows: Flows,
+        rows: npt.NDArray[np.float64],
+        named: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.float64],
+        margins: npt.NDArray[np.float64],
+        twin_scores: npt.NDArray[np.float64],
+        source: str,
+    ) -> list[Alert]:
+        """Add alarming, named flows; return an alert for each finding they opened.
+
+        Arrays run over the same n flows: feature rows, behaviour indices, threat scores in [0, 1],
+        margins (any monotone form of the score that does not saturate: it picks the flow that the
+        explanation is about) and twin scores.
+        """
+        opened: list[OpenFinding] = []
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, key in enumerate(cause_keys(flows, named)):
+            groups.setdefault(key, []).append(i)
+        for key, members in groups.items():
+            finding = self._open.get(key)
+            if finding is None:
+                first = members[0]
+                finding = OpenFinding(
+                    self._new_id(), int(named[first]), source,
+                    int(flows["start_ns"][members].min()), int(flows["end_ns"][first]),
+                )  # fmt: skip
+                self._open[key] = finding
+                opened.append(finding)
+            self._grow(finding, flows, rows, scores, margins, twin_scores, np.array(members))
+        return [self._alert(finding) for finding in opened]
+
+    def _grow(
+        self,
+        finding: OpenFinding,
+        flows: Flows,
+        rows: npt.NDArray[np.float64],
+        scores: npt.NDArray[np.float64],
+        margins: npt.NDArray[np.float64],
+        twin_scores: npt.NDArray[np.float64],
+        members: npt.NDArray[np.int64],
+    ) -> None:
+        part = flows[members]
+        finding.first_ns = min(finding.first_ns, int(part["start_ns"].min()))
+        finding.last_ns = max(finding.last_ns, int(part["end_ns"].max()))
+        finding.flows += len(part)
+        finding.packets += _known_sum(part, "packets_out") + _known_sum(part, "packets_in")
+        finding.bytes += _known_sum(part, "bytes_out") + _known_sum(part, "bytes_in")
+        _count(finding.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
+        _count(finding.destinations, zip(part["dst_hi"].tolist(), part["dst_lo"].tolist(), strict=True))
+        _count(finding.ports, iter(part["dst_port"].tolist()))
+        finding.twin_score = max(finding.twin_score, float(twin_scores[members].max()))
+        worst = int(members[np.argmax(margins[members])])
+        if finding.row is None or margins[worst] > finding.margin:
+            finding.margin = float(margins[worst])
+            finding.threat_score = float(scores[worst])
+            finding.row = rows[worst].copy()
+            finding.proto = int(flows["proto"][worst])
+
+    def close(self, before_ns: int | None = None) -> list[Finding]:
+        """Close findings whose cause was quiet since `before_ns` - `QUIET_S`; all, if None."""
+        limit = None if before_ns is None else before_ns - QUIET_S * 1_000_000_000
+        done = [key for key, f in self._open.items() if limit is None or f.last_ns < limit]
+        return [self._close(self._open.pop(key)) for key in done]
+
+    def _close(self, finding: OpenFinding) -> Finding:
+        assert finding.row is not None
+        behaviour = finding.behaviour
+        port = finding.ports.most_common(1)[0][0] if finding.ports else -1
+        return Finding(
+            id=finding.id,
+            time=finding.last_ns / 1e9,
+            behaviour=behaviour.kind,
+            severity=behaviour.severity,
+            technique=behaviour.technique,
+            threat_score=finding.threat_score,
+            twin_score=finding.twin_score,
+            src_ip=join_address(*finding.sources.most_common(1)[0][0]),
+            dst_ip=join_address(*finding.destinations.most_common(1)[0][0]),
+            dst_port=port if port >= 0 and 2 * finding.ports[port] >= finding.ports.total() else None,
+            proto=proto_name(finding.proto),
+            start=finding.first_ns / 1e9,
+            end=finding.last_ns / 1e9,
+            flows=finding.flows,
+            packets=finding.packets,
+            bytes=finding.bytes,
+            sources=len(finding.sources),
+            destinations=len(finding.destinations),
+            ports=sum(1 for known in finding.ports if known >= 0),
+            source=finding.source,
+            explanation=self._explain(finding.row, finding),
+        )
+
+    def _alert(self, finding: OpenFinding) -> Alert:
+        snapshot = self._close(finding)
+        return Alert(
+            id=self._new_id(), time=snapshot.time, finding_id=finding.id, finding=snapshot.document()
+        )
+
+
+def _known_sum(flows: Flows, column: str) -> int:
+    return int(np.maximum(flows[column], 0).sum())
+
+
+def _count(counter: Counter[Any], values: Iterator[Any]) -> None:
+    for value in values:
+        if value in counter or len(counter) < _REMEMBERED:
+            counter[value] += 1

@@ -1,0 +1,113 @@
+"""The detection room's figures."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from qwarden.core.bench import run_bench
+from qwarden.core.measure import Bench, Measured, Resources, measure
+
+SCENARIO_SEEDS: Final = tuple(range(101, 111))
+"""Seeds on which `detect.scenario` reports; neither training, calibration nor selection saw them."""
+
+
+@measure(
+    "detect.flow_rate",
+    definition="Packets a second from a pcap file to flow features on one core, the sandboxed reading "
+    "process included; median of the runs.",
+    units={"packets_per_s": "packets/s"},
+)
+def flow_rate(bench: Bench) -> Measured:  # noqa: ARG001
+    """Time the reader on a generated capture."""
+    found = run_bench("formats/flow_rate.py")
+    return Measured(
+        values={"packets_per_s": found["packets_per_s"]},
+        data=f"generated capture, {found['packets']} packets in {found['flows']} flows, seed {found['seed']}",
+        seeds=[found["seed"]],
+        n=found["runs"],
+    )
+
+
+@measure(
+    "detect.latency_ms",
+    definition="Wall time from one flow's feature row to its threat score and its twin's, model warm, "
+    "one thread; every row scored by itself.",
+    units={"median": "ms", "p99": "ms"},
+)
+def latency_ms(bench: Bench) -> Measured:  # noqa: ARG001
+    """Time single rows of a scenario."""
+    found = run_bench("detect/latency.py")
+    return Measured(
+        values={"median": found["median_ms"], "p99": found["p99_ms"]},
+        data=f"traffic range, seed {found['seed']}",
+        seeds=[found["seed"]],
+        n=found["rows"],
+        twin={"median": found["twin_median_ms"]},
+        resources=Resources(**found["resources"]),
+    )
+
+
+@measure(
+    "detect.scenario",
+    definition="Recall: share of the range's attacks for which a finding of the same kind names a source "
+    "(of a flood: the victim). False: findings that fit no attack, a 1,000 benign conversations.",
+    units={
+        "recall": "1",
+        "false_per_1000": "findings/1000",
+        "misnamed": "findings",
+        "named_only_false": "findings/1000",
+    },
+)
+def scenario(bench: Bench) -> Measured:
+    """Detect in scenarios of unseen seeds, through the path of any capture."""
+    from qwarden.core.config import DetectSettings
+    from qwarden.detect import build
+    from qwarden.detect.evaluation import Verdicts, judge_capture
+    from qwarden.detect.scenario import write_scenario
+    from qwarden.detect.shipped import load_default_model
+
+    model, twin = load_default_model(), load_default_model().twin()
+    verdicts, twins, unscored = Verdicts(), Verdicts(), Verdicts()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        bench.progress.task("scenario", len(SCENARIO_SEEDS)) as task,
+    ):
+        for seed in SCENARIO_SEEDS:
+            capture = Path(folder) / f"{seed}.pcap"
+            write_scenario(capture, seed)
+            judge_capture(model, capture, verdicts)
+            judge_capture(twin, capture, twins)
+            judge_capture(model, capture, unscored, fpr=1 - 1e-12)
+            capture.unlink()
+            task.advance(1)
+    return Measured(
+        values={
+            "recall": verdicts.recall,
+            "false_per_1000": verdicts.false_per_1000,
+            "misnamed": verdicts.misnamed,
+            "named_only_false": unscored.false_per_1000,
+        },
+        data="traffic range, generator qwarden.detect.scenario",
+        split=f"by seed: trained on {build.TRAINING_SEEDS[0]}-{build.TRAINING_SEEDS[-1]}, calibrated on "
+        f"{build.CALIBRATION_SEEDS[0]}-{build.CALIBRATION_SEEDS[-1]}, settings chosen on "
+        f"{build.SELECTION_SEEDS[0]}-{build.SELECTION_SEEDS[-1]}; budget {DetectSettings().fpr:g}",
+        seeds=SCENARIO_SEEDS,
+        n=verdicts.attacks,
+        configurations_tried=build.CONFIGURATIONS_TRIED,
+        ci95={"recall": _wilson(verdicts.found, verdicts.attacks)},
+        twin={"recall": twins.recall, "false_per_1000": twins.false_per_1000, "misnamed": twins.misnamed},
+        resources=model.resources(),
+    )
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927)."""
+    z = 1.959963984540054
+    share, spread = hits / n, z * z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return float(middle - half), float(middle + half)

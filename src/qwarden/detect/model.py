@@ -1,0 +1,315 @@
+"""The threat model: feature rows to threat scores, the quantum members beside their classical twin.
+
+Two quantum members look at a row, a supervised one (`HybridClassifier`, a QNN's states in a QSVM) and
+one that knows normal traffic only (`QuantumOneClass`); `ConformalFusion` takes the stronger evidence
+(Tippett: some attacks look normal to one of them). The twin is built likewise from gradient boosting
+and nearest neighbours, on the same rows and the same calibration flows.
+
+The p-value behind a threat score is joint with the behaviour: the share of held-out benign flows that
+show *this* behaviour and look at least as suspicious. A port scan has few benign look-alikes and needs
+little more; a beacon has thousands and must stand out among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from qwarden.core.errors import ModelError
+from qwarden.core.measure import Resources
+from qwarden.core.progress import SILENT, Progress
+from qwarden.core.signing import SigningKey, TrustedKeys
+from qwarden.detect.behaviours import KINDS, NO_BEHAVIOUR, name_behaviours
+from qwarden.learn import (
+    Bundle,
+    ConformalFusion,
+    Estimator,
+    GradientBoostingTwin,
+    HybridClassifier,
+    NeighborDistanceTwin,
+    Preprocessor,
+    QNNClassifier,
+    QuantumOneClass,
+    load,
+    save,
+)
+from qwarden.quantum import cz_ring_reupload
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+NAME: Final = "qwarden-hybrid"
+
+MEMBERS: Final = ("hybrid", "one_class")
+CURVE_FLOWS: Final = 20_000
+_BATCH: Final = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of n flows.
+
+    `p_value`: at most a share p of benign flows exchangeable with the calibration flows shows the same
+    behaviour with a p-value of p or less. `threat`: 1 - p. `margin`: the fused evidence behind it, -log of
+    its p-value among all benign flows, which does not saturate. `twin`: the twin's threat.
+    """
+
+    p_value: F64
+    threat: F64
+    margin: F64
+    twin: F64
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmTable:
+    """Evidence of the benign calibration flows, by the behaviour they show.
+
+    `scores[starts[k]:starts[k + 1]]`, ascending, is the greatest evidence among those that show
+    behaviour k, at most `KEPT` of them; `counts[k]` is how many show it. The last block stands for
+    flows that show none. `total` counts all calibration flows.
+    """
+
+    scores: F64
+    starts: I64
+    counts: I64
+    total: int
+
+    KEPT: ClassVar[int] = 2000
+
+    @classmethod
+    def of(cls, margins: F64, named: I64) -> AlarmTable:
+        """Sort the evidence (n,) of benign flows by their behaviour (n,)."""
+        blocks = [np.sort(margins[named == at]) for at in (*range(len(KINDS)), NO_BEHAVIOUR)]
+        kept = [block[-cls.KEPT :] for block in blocks]
+        return cls(
+            np.concatenate(kept),
+            np.cumsum([0, *map(len, kept)]).astype(np.int64),
+            np.array([len(block) for block in blocks], np.int64),
+            len(margins),
+        )
+
+    def p_value(self, margins: F64, named: I64) -> F64:
+        """Return (1 + benign flows of the same behaviour with at least this evidence) / (all + 1), (n,).
+
+        Evidence below what was kept counts as below all of them: p is never understated.
+        """
+        above = np.empty(len(margins))
+        for behaviour in np.unique(named).tolist():
+            mine, at = named == behaviour, behaviour % len(self.counts)  # NO_BEHAVIOUR, -1, is the last
+            block = self.scores[self.starts[at] : self.starts[at + 1]]
+            found = len(block) - np.searchsorted(block, margins[mine], "left")
+            above[mine] = np.where(found < len(block), found, self.counts[at])
+        return (1.0 + above) / (self.total + 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """How a threat model is trained: the QNN's size and steps, and how many flows are remembered."""
+
+    qubits: int = 6
+    layers: int = 3
+    steps: int = 3000
+    landmarks: int = 800
+    references: int = 1500
+    known: int = 600
+    seed: int = 0
+
+
+class ThreatModel:
+    """Everything that scoring and explaining a flow needs.
+
+    Built by `train`, kept by `save`, read by `load`.
+
+    Attributes
+    ----------
+    name, version : how findings name it.
+    usual_row : (d,) median of the benign training rows: the baseline of explanations.
+    figures : what it reached on traffic it was neither trained nor calibrated on.
+    """
+
+    def __init__(
+        self, bundle: Bundle, name: str, version: str, figures: Mapping[str, Any] | None = None
+    ) -> None:
+        self.name, self.version, self.figures = name, version, dict(figures or {})
+        self._bundle = bundle
+        self._swapped = False
+        self._preprocessor = bundle.part("preprocessor", Preprocessor)
+        self._hybrid = bundle.part("hybrid", HybridClassifier)
+        self._one_class = bundle.part("one_class", QuantumOneClass)
+        self._boosting = bundle.part("boosting", GradientBoostingTwin)
+        self._neighbours = bundle.part("neighbours", NeighborDistanceTwin)
+        self._fusion = bundle.part("fusion", ConformalFusion)
+        self._twin_fusion = bundle.part("twin_fusion", ConformalFusion)
+        self._kinds: list[str] = bundle.notes["kinds"]
+        self._known_labels = bundle.arrays["known_labels"]
+        self._known_states = self._hybrid.embed(bundle.arrays["known_inputs"])
+        self.usual_row: F64 = bundle.arrays["usual_row"]
+        if bundle.notes["behaviours"] != list(KINDS):
+            raise ModelError(f"model {name} {version}", "is calibrated for other behaviours: train it anew")
+        total = bundle.notes["calibration_flows"]
+        self._alarms = [
+            AlarmTable(
+                bundle.arrays[f"{who}alarm_scores"],
+                bundle.arrays[f"{who}alarm_starts"],
+                bundle.arrays[f"{who}alarm_counts"],
+                total,
+            )
+            for who in ("", "twin_")
+        ]
+
+    # -- making ------------------------------------------------------------------------------------
+
+    @classmethod
+    def train(
+        cls,
+        rows: F64,
+        labels: npt.NDArray[np.str_],
+        calibration: F64,
+        *,
+        names: Sequence[str],
+        version: str,
+        sample_weight: F64 | None = None,
+        settings: ModelSettings = ModelSettings(),
+        progress: Progress = SILENT,
+    ) -> Self:
+        """Train every member and every twin on the same rows, and calibrate both fusions alike.
+
+        Parameters
+        ----------
+        rows : (n, d) feature rows, nan where unknown.
+        labels : (n,) behaviour kinds, ``benign`` for benign flows.
+        calibration : (m, d) rows of benign flows that are not among `rows`.
+        names : of the d columns.
+        """
+        seed = settings.seed
+        attack = (labels != "benign").astype(np.int64)
+        preprocessor = Preprocessor().fit(rows, names=names)
+        inputs = preprocessor.transform(rows)
+        normal = inputs[attack == 0]
+        members: dict[str, Estimator] = {
+            "preprocessor": preprocessor,
+            "hybrid": HybridClassifier(
+                QNNClassifier(settings.qubits, settings.layers, settings.steps, seed=seed),
+                landmarks=settings.landmarks, seed=seed,
+            ).fit(inputs, attack, sample_weight, progress=progress),
+            "one_class": QuantumOneClass(
+                qubits=settings.qubits, reference_size=settings.references, seed=seed
+            ).fit(normal, progress=progress),
+            "boosting": GradientBoostingTwin(seed=seed).fit(inputs, attack, sample_weight),
+            "neighbours": NeighborDistanceTwin(reference_size=settings.references, seed=seed).fit(normal),
+        }  # fmt: skip
+        kinds = sorted(set(labels.tolist()))
+        known = _sample_each(labels, kinds, settings.known, seed)
+        arrays = {
+            "usual_row": np.nanmedian(rows[attack == 0], axis=0),
+            "known_inputs": inputs[known],
+            "known_labels": np.array([kinds.index(kind) for kind in labels[known].tolist()], np.int64),
+        }
+        held_out = preprocessor.transform(calibration)
+        named = name_behaviours(calibration)
+        # The curves need thousands of flows, not all of them; the alarm tables count every one.
+        curve = np.random.default_rng([seed, 3]).permutation(len(held_out))[:CURVE_FLOWS]
+        for who, supervised, one_class in (("", "hybrid", "one_class"), ("twin_", "boosting", "neighbours")):
+            scores = _suspicion(members[supervised], members[one_class], held_out)
+            fusion = ConformalFusion(combine="tippett", seed=seed).fit(scores[curve])
+            members[f"{who}fusion"] = fusion
+            table = AlarmTable.of(-fusion.log_p(scores), named)
+            arrays |= {f"{who}alarm_{part}": getattr(table, part) for part in ("scores", "starts", "counts")}
+        notes = {"kinds": kinds, "behaviours": list(KINDS), "calibration_flows": len(calibration)}
+        return cls(Bundle(members, notes, arrays), NAME, version)
+
+    def save(self, folder: Path, key: SigningKey, *, created: str, fingerprint: str) -> None:
+        """Write the model, signed by `key`, into `folder`."""
+        save(
+            self._bundle, folder, key, name=self.name, version=self.version, created=created,
+            fingerprint=fingerprint, figures=self.figures,
+        )  # fmt: skip
+
+    @classmethod
+    def load(cls, folder: Path, trusted: TrustedKeys) -> Self:
+        """Read a model that a trusted key has signed; `ModelError` if anything is off."""
+        stored = load(folder, trusted)
+        if not isinstance(stored.model, Bundle):
+            raise ModelError(folder, "holds no threat model")
+        return cls(stored.model, stored.name, stored.version, stored.figures)
+
+    # -- scoring -----------------------------------------------------------------------------------
+
+    def score(self, rows: F64, named: I64) -> Scores:
+        """Score feature rows (n, d) that show the behaviours `named` (n,), as `name_behaviours` gives."""
+        margins = np.empty((2, len(rows)))
+        for at in range(0, len(rows), _BATCH):
+            inputs = self._preprocessor.transform(rows[at : at + _BATCH])
+            margins[0, at : at + _BATCH] = -self._fusion.log_p(self._members(inputs))
+            margins[1, at : at + _BATCH] = -self._twin_fusion.log_p(self._twin_members(inputs))
+        p_values = [
+            alarms.p_value(margin, named) for alarms, margin in zip(self._alarms, margins, strict=True)
+        ]
+        lead = int(self._swapped)
+        return Scores(p_values[lead], 1.0 - p_values[lead], margins[lead], 1.0 - p_values[1 - lead])
+
+    def twin(self) -> ThreatModel:
+        """Return the same model with parts exchanged: the twin decides, the quantum model stands beside."""
+        other = copy(self)
+        other._swapped = not self._swapped
+        return other
+
+    def resources(self) -> Resources:
+        """Return what the QNN's circuit asks of a device; scores are exact expectation values."""
+        network = self._hybrid.embedding_
+        circuit = cz_ring_reupload(network.qubits, network.layers)
+        return Resources(
+            qubits=circuit.qubits, depth=circuit.depth, two_qubit_gates=circuit.two_qubit_gates, shots=None
+        )
+
+    def twin_margin(self, rows: F64) -> F64:
+        """Return the twin's fused evidence alone, (n,)."""
+        return -self._twin_fusion.log_p(self._twin_members(self._preprocessor.transform(rows)))
+
+    def logits(self, rows: F64) -> F64:
+        """Return the hybrid member's log-odds, (n,)."""
+        return self._hybrid.decision_function(self._preprocessor.transform(rows))
+
+    def p_values(self, row: F64) -> dict[str, float]:
+        """Return each quantum member's own p-value and the twin's fused one, of one row."""
+        inputs = self._preprocessor.transform(row[None, :])
+        parts = np.exp(-self._fusion.evidence(self._members(inputs))[0])
+        named = {name: float(p) for name, p in zip(MEMBERS, parts, strict=True)}
+        named["twin"] = float(self._twin_fusion.p_value(self._twin_members(inputs))[0])
+        return named
+
+    def nearest(self, row: F64, count: int = 3) -> list[dict[str, Any]]:
+        """Return the known training flows whose embedded states are nearest, by fidelity."""
+        state = self._hybrid.embed(self._preprocessor.transform(row[None, :]))[0]
+        fidelity = np.abs(self._known_states.conj() @ state) ** 2
+        best = np.argsort(-fidelity, kind="stable")[:count]
+        return [
+            {"label": self._kinds[self._known_labels[at]], "fidelity": round(float(fidelity[at]), 6)}
+            for at in best
+        ]
+
+    def _members(self, inputs: F64) -> F64:
+        return _suspicion(self._hybrid, self._one_class, inputs)
+
+    def _twin_members(self, inputs: F64) -> F64:
+        return _suspicion(self._boosting, self._neighbours, inputs)
+
+
+def _suspicion(supervised: Any, one_class: Any, inputs: F64) -> F64:
+    """Return (n, 2), higher is more suspicious: log-odds of an attack, strangeness among normals."""
+    return np.column_stack([supervised.decision_function(inputs), one_class.strangeness(inputs)])
+
+
+def _sample_each(
+    labels: npt.NDArray[np.str_], kinds: Sequence[str], count: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Return the indices of about `count` rows, as many of each kind as there are."""
+    rng = np.random.default_rng([seed, 1])
+    each = max(1, count // len(kinds))
+    return np.concatenate([rng.permutation(np.flatnonzero(labels == kind))[:each] for kind in kinds])

@@ -1,0 +1,70 @@
+"""What was read from a source: the counts on the front page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+MOST_PROBLEMS: Final = 20
+"""Problems a report keeps."""
+
+END_OF_TIME: Final = (1 << 63) - 1
+"""Watermark of a batch after which no flow of its epoch comes."""
+
+
+@dataclass(slots=True)
+class PacketCounts:
+    """Packet records of a capture; ``read = metered + other + unread + malformed + truncated``.
+
+    Attributes
+    ----------
+    read : every record, whole or not.
+    metered : those that are part of a flow.
+    other : well-formed, but no IP and no ARP (LLDP, spanning tree).
+    unread : of an interface whose link type is not read.
+    malformed : their headers cannot be parsed.
+    truncated : cut by the end of the file.
+    """
+
+    read: int = 0
+    metered: int = 0
+    other: int = 0
+    unread: int = 0
+    malformed: int = 0
+    truncated: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every record read is in exactly one of the other counts."""
+        return self.read == self.metered + self.other + self.unread + self.malformed + self.truncated
+
+
+@dataclass(slots=True)
+class SourceReport:
+    """What became of one source.
+
+    Attributes
+    ----------
+    path : the source's name.
+    format : ``pcap``, ``pcapng``, with ``+gzip`` if it was packed; empty while unknown.
+    packets : counts of packet records.
+    flows_read, flows_evicted : flows handed out; those among them that made room for others.
+    problems : the first 20, each with its place (``packet 17, byte 1204: …``).
+    problems_total : how many there were.
+    complete : whether the source was read to its end.
+    """
+
+    path: str
+    format: str = ""
+    packets: PacketCounts = field(default_factory=PacketCounts)
+    flows_read: int = 0
+    flows_evicted: int = 0
+    problems: list[str] = field(default_factory=list)
+    problems_total: int = 0
+    complete: bool = False
+
+    def note(self, problem: str) -> None:
+        """Count a problem, and keep it if it is among the first."""
+        self.problems_total += 1
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(problem)

@@ -1,0 +1,267 @@
+"""The room's door for captures: find them, open them, iterate their flows.
+
+The parent opens the file, so that permissions are its own, and never looks into it beyond the magic
+number; a locked-down process reads it (`qwarden.formats.sandbox`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import numpy as np
+
+from qwarden.core.errors import InputError, UnreadableError
+from qwarden.formats.accounting import END_OF_TIME, SourceReport
+from qwarden.formats.flows import Flows
+from qwarden.formats.meter.settings import MeterSettings
+from qwarden.formats.sandbox.host import Reader, ReaderDied, ReaderHangs, host
+from qwarden.formats.sandbox.lockdown import Held
+from qwarden.formats.sandbox.wire import Distrust, Message
+
+PATIENCE_S: Final = 30.0
+"""How long a reading process may say nothing; it speaks at least once every 4 MiB it reads."""
+
+_CAPTURE_MAGICS: Final = (
+    b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FlowBatch:
+    """Flows that have ended.
+
+    Attributes
+    ----------
+    flows : rows of `qwarden.formats.flows.FLOW`, in order of their end as the meter saw it; not sorted.
+    watermark_ns : no flow that a later batch of this epoch brings ends before
+        ``watermark_ns - idle time-out``. It never goes back within an epoch. The last batch of an
+        epoch, which may have no flows, has the largest 64-bit integer: everything of it has come.
+    epoch : 0, and one more each time the capture's clock goes back by more than the idle time-out
+        (captures pasted together). Times of two epochs are not ordered.
+    """
+
+    flows: Flows
+    watermark_ns: int
+    epoch: int
+
+
+class CaptureReader:
+    """An opened capture; iterate it once for its batches. Made by `open_capture`.
+
+    Attributes
+    ----------
+    report : what has been read so far (`SourceReport`); final when the iteration has ended.
+    cage : the measures that hold the reading process.
+    """
+
+    def __init__(self, path: str, reader: Reader, settings: MeterSettings, patience_s: float) -> None:
+        self.report = SourceReport(path)
+        self.cage: list[Held] = []
+        self._path = path
+        self._reader = reader
+        self._patience_s = patience_s
+        self._idle_ns = round(settings.idle_timeout_s * 1e9)
+        self._floor_ns = 0
+        self._before: Message | None = None
+
+    def __enter__(self) -> CaptureReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the reading process."""
+        self._reader.close()
+
+    def __iter__(self) -> Iterator[FlowBatch]:
+        """Yield the capture's batches.
+
+        Raises
+        ------
+        UnreadableError : not one packet could be read.
+        InputError : the reading process died, hung or said something impossible. What was yielded
+            until then stands, and is in the report.
+        """
+        last = False
+        while not last:
+            try:
+                message, flows = self._reader.hear(self._path, self._patience_s)
+                self._check_order(message, flows)
+            except ReaderDied:
+                raise self._failed("the process reading it ended unexpectedly") from None
+            except ReaderHangs:
+                problem = f"the process reading it has said nothing for {self._patience_s:g} s"
+                raise self._failed(problem) from None
+            except Distrust as error:
+                raise self._failed(f"the process reading it is not to be trusted: {error}") from None
+            self.report = message.report
+            self._before = message
+            if message.cage:
+                self.cage = [Held(**measure) for measure in message.cage]
+            last = message.last
+            if flows.size or (message.watermark_ns == END_OF_TIME and not last):
+                yield FlowBatch(flows, message.watermark_ns, message.epoch)
+        self.close()
+        packets = self.report.packets
+        if self.report.problems and packets.metered + packets.other == 0:
+            raise self._error(UnreadableError, self.report.problems[0])
+        if packets.read == 0:
+            self.report.note("the capture has no packets")
+
+    def _failed(self, problem: str) -> InputError:
+        self.close()
+        self.report.complete = False
+        place = f"after packet {self.report.packets.read}"
+        self.report.note(f"{place}: {problem}")
+        return InputError(self._path, problem, place)
+
+    def _error(self, kind: type[InputError], problem: str) -> InputError:
+        place, colon, text = problem.partition(": ")
+        if colon and place.startswith(("packet ", "byte ")):
+            return kind(self._path, text, place)
+        return kind(self._path, problem)
+
+    def _check_order(self, message: Message, flows: Flows) -> None:
+        """Hold the reading process to the order it promised."""
+        before = self._before
+        flows_before = 0
+        if before is not None:
+            flows_before = before.report.flows_read
+            if message.epoch < before.epoch or message.report.packets.read < before.report.packets.read:
+                raise Distrust("counts that go back")
+            same = message.epoch == before.epoch
+            self._floor_ns = before.watermark_ns - self._idle_ns if same else 0
+            if same and message.watermark_ns < before.watermark_ns:
+                raise Distrust("a watermark that goes back")
+        if message.report.flows_read != flows_before + flows.size:
+            raise Distrust("flow counts that do not add up")
+        if flows.size and int(np.min(flows["end_ns"])) < self._floor_ns:
+            raise Distrust("a flow behind the watermark")
+
+
+def open_capture(
+    path: str | Path, settings: MeterSettings | None = None, *, patience_s: float = PATIENCE_S
+) -> CaptureReader:
+    """Open a capture and start its reading process.
+
+    Parameters
+    ----------
+    path : a pcap or pcapng file, or a gzip of one; told apart by content. A pipe works too.
+    settings : the flow meter's time-outs and bounds.
+    patience_s : how long the reading process may say nothing before it counts as hung.
+
+    Raises
+    ------
+    UnreadableError : it does not exist, is a directory, or may not be read.
+    """
+    settings = settings or MeterSettings()
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnreadableError(path, _reason(error)) from None
+    try:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise UnreadableError(path, "is a directory; expected a capture")
+        reader = host().submit(fd, settings)
+    finally:
+        os.close(fd)
+    return CaptureReader(str(path), reader, settings, patience_s)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return (error.strerror or "cannot be opened").lower()
+
+
+def is_capture(path: str | Path) -> bool:
+    """Return whether a regular file begins like a capture, looking through gzip.
+
+    Raises
+    ------
+    OSError : it cannot be read.
+    """
+    if not Path(path).is_file():  # opening a pipe would wait for its writer
+        return False
+    with Path(path).open("rb") as file:
+        head = file.read(1024)
+    if head[:2] == b"\x1f\x8b":
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, 4)
+        except zlib.error:
+            return False
+    return head[:4] in _CAPTURE_MAGICS
+
+
+def find_captures(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the captures that `paths` mean: files as they are, directories by what is in them.
+
+    Directories are searched to the bottom, in order of name; links to directories are not followed.
+    A file that is named is returned whatever it contains: reading it says what is wrong.
+
+    Raises
+    ------
+    UnreadableError : a path does not exist or may not be read, or a directory has no capture.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise UnreadableError(path, _reason(error)) from None
+        if not stat.S_ISDIR(mode):
+            if not os.access(path, os.R_OK):
+                raise UnreadableError(path, "no permission to read it")
+            found[path] = None
+            continue
+        inside, closed = _search(path)
+        if not inside:
+            also = f"; {closed} of its entries may not be read" if closed else ""
+            raise UnreadableError(path, f"no readable capture in this directory{also}")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _search(folder: Path) -> tuple[list[Path], int]:
+    """Return the captures under `folder`, and how many entries could not be read."""
+    captures: list[Path] = []
+    closed = 0
+
+    def refused(_error: OSError) -> None:
+        nonlocal closed
+        closed += 1
+
+    for place, folders, files in os.walk(folder, onerror=refused):
+        folders.sort()
+        for name in sorted(files):
+            try:
+                if is_capture(Path(place, name)):
+                    captures.append(Path(place, name))
+            except OSError:
+                closed += 1
+    return captures, closed
+
+
+def sandbox_report() -> list[Held]:
+    """Start a reading process, have it try to break out, and return what holds."""
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123
+        reader = host().submit(nothing.fileno(), MeterSettings(max_flows=1), probe=True)
+    try:
+        message, _ = reader.hear(os.devnull, PATIENCE_S)
+    except (ReaderDied, ReaderHangs, Distrust) as error:
+        return [Held("reading process", False, f"it failed: {type(error).__name__}")]
+    finally:
+        reader.close()
+    return [Held(**measure) for measure in message.cage]

@@ -1,0 +1,110 @@
+"""A seccomp filter: the system calls the reading process keeps.
+
+An allow list, written as classic BPF (seccomp(2), linux/filter.h). What is not on it fails with
+EPERM rather than killing, so that a harmless oddity of some libc stays harmless. Memory can be
+mapped, never as executable.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import platform
+from typing import Final
+
+_COMMON: Final = (  # noqa: SIM905
+    "read write readv writev close lseek ppoll mmap mprotect munmap mremap madvise brk futex "
+    "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack sched_yield getpid clock_gettime "
+    "clock_nanosleep nanosleep gettimeofday getrusage getrandom restart_syscall exit exit_group rseq"
+).split()
+
+_NUMBERS: Final = {
+    "x86_64": dict(
+        zip(
+            [*_COMMON, "poll"],
+            [
+                *(0, 1, 19, 20, 3, 8, 271, 9, 10, 11, 25, 28, 12, 202, 13, 14, 15, 131, 24, 39),
+                *(228, 230, 35, 96, 98, 318, 219, 60, 231, 334, 7),
+            ],
+            strict=True,
+        )
+    ),
+    "aarch64": dict(
+        zip(
+            _COMMON,
+            [
+                *(63, 64, 65, 66, 57, 62, 73, 222, 226, 215, 216, 233, 214, 98, 134, 135, 139, 132),
+                *(124, 172, 113, 115, 101, 169, 165, 278, 128, 93, 94, 293),
+            ],
+            strict=True,
+        )
+    ),
+}
+_AUDIT_ARCH: Final = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
+
+_PR_SET_SECCOMP, _FILTER = 22, 2
+_KILL_PROCESS, _ERRNO, _ALLOW = 0x8000_0000, 0x0005_0000, 0x7FFF_0000
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER_AT, _ARCH_AT, _THIRD_ARGUMENT_AT = 0, 4, 32
+_PROT_EXEC = 4
+_X32_BIT = 0x4000_0000
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_uint16),
+        ("jump_true", ctypes.c_uint8),
+        ("jump_false", ctypes.c_uint8),
+        ("operand", ctypes.c_uint32),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
+
+
+def program(machine: str) -> list[tuple[int, int, int, int]]:
+    """Return the filter for `machine` as (code, jump if true, jump if false, operand).
+
+    >>> program("x86_64")[0] == (0x20, 0, 0, 4)  # load the architecture
+    True
+    """
+    numbers = _NUMBERS[machine]
+    mapping = [numbers["mmap"], numbers["mprotect"]]
+    plain = sorted(number for number in numbers.values() if number not in mapping)
+    deny, allow = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
+    code = [
+        (_LOAD, 0, 0, _ARCH_AT),
+        (_EQUAL, 1, 0, _AUDIT_ARCH[machine]),
+        (_RETURN, 0, 0, _KILL_PROCESS),  # another ABI's numbers mean other calls
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_AT_LEAST, 0, 1, _X32_BIT),
+        deny,
+        # Mapping calls: not executable.
+        (_EQUAL, 1, 0, mapping[0]),
+        (_EQUAL, 0, 4, mapping[1]),
+        (_LOAD, 0, 0, _THIRD_ARGUMENT_AT),
+        (_ANY_BIT, 0, 1, _PROT_EXEC),
+        deny,
+        allow,
+    ]
+    for place, number in enumerate(plain):
+        code.append((_EQUAL, len(plain) - place, 0, number))
+    return [*code, deny, allow]
+
+
+def install() -> str:
+    """Install the filter; return why that was not possible, or an empty string.
+
+    `PR_SET_NO_NEW_PRIVS` must be set.
+    """
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
+    if platform.system() != "Linux" or machine not in _NUMBERS or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return f"no filter for {platform.system()} on {machine}"
+    code = program(machine)
+    instructions = (_Instruction * len(code))(*(_Instruction(*line) for line in code))
+    filter_ = _Program(len(code), instructions)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(filter_), 0, 0) != 0:
+        return f"the kernel refused the filter: {errno.errorcode.get(ctypes.get_errno(), 'unknown')}"
+    return ""

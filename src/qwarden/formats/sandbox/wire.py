@@ -1,0 +1,182 @@
+"""What the reading process tells its parent, and how far it is believed.
+
+A message is ``<II``: length of a JSON header, length of a body; then both. The body is raw rows of
+`FLOW`. The reading process may be in an attacker's hands, so the parent checks everything: sizes
+before it allocates, types, ranges, and that counts and order are possible.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, PacketCounts, SourceReport
+from qwarden.formats.flows import END_OF_INPUT, FLOW, PROTO_ARP, TCP_STATES, UNKNOWN, Flows
+
+PREFIX: Final = struct.Struct("<II")
+MOST_HEADER: Final = 64 * 1024
+MOST_FLOWS: Final = 8192
+MOST_BODY: Final = MOST_FLOWS * FLOW.itemsize
+
+_LATEST_NS: Final = (1 << 62) - 1
+_MOST_COUNT: Final = 1 << 53
+_MOST_TEXT: Final = 300
+
+
+class Distrust(Exception):  # noqa: N818
+    """The reading process said something impossible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the reading process.
+
+    Attributes
+    ----------
+    report : counts so far, and all problems so far.
+    watermark_ns, epoch : of the flows that come with it, see `FlowBatch`.
+    cage : on the first message, the measures that hold; else empty.
+    last : nothing follows.
+    """
+
+    report: SourceReport
+    watermark_ns: int
+    epoch: int
+    cage: list[dict[str, Any]]
+    last: bool
+
+
+def encode(message: Message, flows: Flows) -> tuple[bytes, memoryview]:
+    """Return prefix and header, and the body."""
+    header = json.dumps(asdict(message), separators=(",", ":")).encode()
+    body = np.ascontiguousarray(flows).view(np.uint8).data
+    return PREFIX.pack(len(header), len(body)) + header, body
+
+
+def check_sizes(header: int, body: int) -> None:
+    """Raise `Distrust` unless a message of these lengths may be read into memory."""
+    if not 0 < header <= MOST_HEADER or body > MOST_BODY or body % FLOW.itemsize:
+        raise Distrust(f"a message of {header} and {body} bytes")
+
+
+def _integer(value: object, low: int, high: int, what: str) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise Distrust(f"{what} out of its range")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or len(value) > _MOST_TEXT:
+        raise Distrust(f"{what} is no short text")
+    return "".join(char if char.isprintable() else "?" for char in value)
+
+
+def _object(value: object, names: set[str], what: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != names:
+        raise Distrust(f"{what} has other fields than expected")
+    return value
+
+
+def _names(kind: type) -> set[str]:
+    return {field.name for field in fields(kind)}
+
+
+def decode_header(header: bytes, path: str) -> Message:
+    """Return the checked message; `path` names the source whatever the process says."""
+    try:
+        document = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise Distrust("a header that is no JSON") from error
+    top = _object(document, _names(Message), "the header")
+    told = _object(top["report"], _names(SourceReport), "the report")
+    counts = _object(told["packets"], _names(PacketCounts), "the packet counts")
+    packets = PacketCounts(**{name: _integer(counts[name], 0, _MOST_COUNT, name) for name in counts})
+    if not packets.adds_up:
+        raise Distrust("packet counts that do not add up")
+    problems, cage = told["problems"], top["cage"]
+    if not isinstance(problems, list) or len(problems) > MOST_PROBLEMS:
+        raise Distrust("too many problems")
+    if not isinstance(cage, list) or len(cage) > 32:
+        raise Distrust("too many measures")
+    for measure in cage:
+        _object(measure, {"measure", "holds", "detail"}, "a measure")
+    flows_read = _integer(told["flows_read"], 0, _MOST_COUNT, "flows_read")
+    report = SourceReport(
+        path=path,
+        format=_text(told["format"], "the format"),
+        packets=packets,
+        flows_read=flows_read,
+        flows_evicted=_integer(told["flows_evicted"], 0, _MOST_COUNT, "flows_evicted"),
+        problems=[_text(problem, "a problem") for problem in problems],
+        problems_total=_integer(told["problems_total"], len(problems), _MOST_COUNT, "problems_total"),
+        complete=told["complete"] is True,
+    )
+    watermark = top["watermark_ns"]
+    if watermark != END_OF_TIME:
+        _integer(watermark, 0, _LATEST_NS, "the watermark")
+    return Message(
+        report=report,
+        watermark_ns=_integer(watermark, 0, END_OF_TIME, "the watermark"),
+        epoch=_integer(top["epoch"], 0, _MOST_COUNT, "the epoch"),
+        cage=[
+            {
+                "measure": _text(measure["measure"], "a measure"),
+                "holds": measure["holds"] is True,
+                "detail": _text(measure["detail"], "a measure"),
+            }
+            for measure in cage
+        ],
+        last=top["last"] is True,
+    )
+
+
+def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:
+    return bool((values >= low).all() and (values <= high).all())
+
+
+_SMALL: Final = {
+    "proto": (0, PROTO_ARP),
+    "src_port": (UNKNOWN, 0xFFFF),
+    "dst_port": (UNKNOWN, 0xFFFF),
+    "icmp_type": (UNKNOWN, 0xFFFF),
+    "icmp_code": (UNKNOWN, 0xFF),
+    "vlan": (UNKNOWN, 0x0FFF),
+    "ip_version": (0, 6),
+    "tcp_state": (UNKNOWN, len(TCP_STATES) - 1),
+    "end_reason": (0, END_OF_INPUT),
+    "ttl_out": (UNKNOWN, 0xFF),
+    "ttl_in": (UNKNOWN, 0xFF),
+    "src_mac": (UNKNOWN, (1 << 48) - 1),
+    "start_ns": (0, _LATEST_NS),
+    "end_ns": (0, _LATEST_NS),
+    "seq": (0, _MOST_COUNT),
+}
+_FLOATS: Final = [name for name in FLOW.names or () if FLOW[name].kind == "f"]
+_COUNTS: Final = [name for name in FLOW.names or () if FLOW[name].kind == "i" and name not in _SMALL]
+
+
+def check_flows(flows: Flows) -> None:
+    """Raise `Distrust` unless every column is within the range of its kind."""
+    if flows.size == 0:
+        return
+    for name, (low, high) in _SMALL.items():
+        if not _within(flows[name], low, high):
+            raise Distrust(f"{name} out of its range")
+    for name in _COUNTS:
+        if not _within(flows[name], UNKNOWN, _MOST_COUNT):
+            raise Distrust(f"{name} out of its range")
+    for name in _FLOATS:
+        values = flows[name]
+        if (values < 0).any() or np.isinf(values).any():
+            raise Distrust(f"{name} is negative or infinite")
+    if (flows["start_ns"] > flows["end_ns"]).any():
+        raise Distrust("a flow that ends before it starts")
+    if (flows["ip_version"] % 2).any() or (flows["ip_version"] == 2).any():
+        raise Distrust("ip_version out of its range")
+    if (flows["packets_out"] + flows["packets_in"] < 1).any():
+        raise Distrust("a flow without a packet")

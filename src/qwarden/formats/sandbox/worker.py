@@ -1,0 +1,142 @@
+"""The other side: the host of reading processes, and a reading process.
+
+The host loads NumPy, Numba and the compiled readers once, then forks a fresh, locked-down process
+for every capture. It never reads a capture itself, so nothing a capture does to its reader carries
+over to the next. It stops when its control socket closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+
+import numpy as np
+
+from qwarden.formats.flows import FLOW
+from qwarden.formats.meter.settings import MeterSettings
+from qwarden.formats.meter.state import STATE
+from qwarden.formats.readers.capture import BUFFER, CaptureStream, RawBatch
+from qwarden.formats.readers.sources import DescriptorSource
+from qwarden.formats.readers.warm import warm_up
+from qwarden.formats.sandbox.lockdown import DESCRIPTORS, Held, attempt_escapes, lock_down
+from qwarden.formats.sandbox.wire import Message, encode
+
+_CAPTURE, _PIPE, _NULL = range(DESCRIPTORS)
+_SPARE_MEMORY = 256 << 20
+
+
+def _memory(settings: MeterSettings) -> int:
+    """Return the address space a reader needs beyond what the host has: tables, buffer, slack."""
+    return settings.max_flows * (STATE.itemsize + 64) + 2 * BUFFER + _SPARE_MEMORY
+
+
+def _write_all(data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(_PIPE, rest) :]
+
+
+def _say(message: Message, batch: RawBatch) -> None:
+    header, body = encode(message, batch.flows)
+    _write_all(header)
+    if len(body):
+        _write_all(body)
+
+
+def _read(settings: MeterSettings, held: list[Held], patient: bool) -> None:
+    """Read the capture and tell the parent; `patient` if the input may make us wait."""
+    cage = [measure.as_dict() for measure in held]
+
+    def message(batch: RawBatch, last: bool = False) -> Message:
+        return Message(stream.report, batch.watermark_ns, batch.epoch, cage, last)
+
+    def waiting() -> None:
+        _say(message(nothing), nothing)  # the watermark of the last batch still holds
+
+    stream = CaptureStream(DescriptorSource(_CAPTURE, waiting if patient else None), settings)
+    nothing = RawBatch(np.empty(0, FLOW), 0, 0)
+    _say(message(nothing), nothing)
+    cage = []
+    try:
+        for batch in stream:
+            _say(message(batch), batch)
+            nothing = RawBatch(nothing.flows, batch.watermark_ns, batch.epoch)
+    except Exception as error:
+        # A last word before it ends: out of memory, or a fault of ours.
+        stream.report.note(f"the reading process failed: {type(error).__name__}: {str(error)[:200]}")
+        waiting()
+        raise
+    _say(message(nothing, last=True), nothing)
+
+
+def _become_reader(capture: int, pipe: int, task: dict[str, object]) -> None:
+    """Keep three descriptors, give up the rest, read. Never returns."""
+    status = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        null = os.open(os.devnull, os.O_RDWR)
+        # Move them out of the way first, so that none is overwritten before it is copied.
+        high = [os.dup(fd) for fd in (capture, pipe, null)]
+        for target, fd in enumerate(high):
+            os.dup2(fd, target)
+        os.closerange(DESCRIPTORS, 1 << 16)
+        settings = MeterSettings(**task["settings"])  # type: ignore[arg-type]
+        patient = not stat.S_ISREG(os.fstat(_CAPTURE).st_mode)
+        held = lock_down(_memory(settings))
+        if task["probe"]:
+            held += attempt_escapes()
+        _read(settings, held, patient)
+        status = 0
+    except BaseException:
+        # The parent sees that no last message came. There is nobody to show a trace to.
+        status = 1
+    finally:
+        os._exit(status)
+
+
+def _reap(_signal: int = 0, _frame: object = None) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _serve(control: socket.socket) -> None:
+    signal.signal(signal.SIGCHLD, _reap)
+    while True:
+        request, received, _flags, _address = socket.recv_fds(control, 4096, 2)
+        if not request:
+            return
+        capture, pipe = received
+        # A child must not be reaped before its pidfd is taken.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        pid = os.fork()
+        if pid == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            control.close()
+            _become_reader(capture, pipe, json.loads(request))
+        os.close(capture)
+        os.close(pipe)
+        handle = []
+        with contextlib.suppress(OSError, AttributeError):
+            handle = [os.pidfd_open(pid)]
+        socket.send_fds(control, [str(pid).encode()], handle)
+        for fd in handle:
+            os.close(fd)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+
+def main() -> None:
+    """Serve the control socket whose descriptor is the last argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    control = socket.socket(fileno=int(sys.argv[-1]))
+    warm_up()
+    gc.collect()
+    gc.freeze()
+    control.send(b"ready")
+    _serve(control)

@@ -1,0 +1,69 @@
+"""The shipped model on real captures it never saw, and on a scenario of an unseen seed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from qwarden.core.config import DetectSettings
+from qwarden.detect import Detection, Detector, load_default_model
+from qwarden.detect.evaluation import Discard, Verdicts, judge_capture
+from qwarden.detect.scenario import write_scenario
+
+
+def detect(*paths: Path) -> Detection:
+    result = Detector(load_default_model(), DetectSettings(), Discard()).run(paths)
+    flows = result.flows
+    assert flows.read == flows.scored + flows.suppressed + flows.dropped + flows.malformed
+    return result
+
+
+VISIBLE = [
+    ("zeek__ssh__sshguess.pcap", "guessing"),
+    ("zeek__ftp__bruteforce.pcap", "guessing"),
+    ("sv__dcerpc__zerologon__input.pcap", "guessing"),
+    ("sv__dhcp-request-flood__test.pcap", "dhcp_flood"),
+    ("sv__ipv6-evasion__ipv6-rsmurf__rsmurf6.pcap", "flood_icmp"),
+    ("sv__ipv6-evasion__ipv6-dos-with-ext-headers-5__denial6-5.pcap", "flood_icmp"),
+    ("sv__ipv6-evasion__ipv6-covert-dstopts__covert_send6.pcap", "covert_channel"),
+]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "kind"), VISIBLE)
+def test_an_attack_that_flows_can_show_is_one_finding(data_dir: Path, name: str, kind: str) -> None:
+    findings = detect(data_dir / "pcaps" / "attack" / name).findings
+    assert [finding.behaviour for finding in findings] == [kind]
+    assert findings[0].explanation["features"]
+
+
+@pytest.mark.data
+def test_browsing_and_mail_raise_nothing(data_dir: Path) -> None:
+    benign = data_dir / "pcaps" / "benign"
+    for name in (
+        "zeek__wikipedia.pcap",
+        "sv__pop3__input.pcap",
+        "zeek__dce-rpc__mapi.pcap",
+        "zeek__ssh__ssh.pcap",
+    ):
+        assert detect(benign / name).findings == [], name
+
+
+@pytest.mark.data
+def test_every_packet_of_every_capture_is_read(data_dir: Path) -> None:
+    with (data_dir / "pcaps" / "MANIFEST.csv").open() as manifest:
+        for row in csv.DictReader(manifest):
+            source = detect(data_dir / "pcaps" / row["label"] / row["file"]).sources[0]
+            assert source.packets.read == int(row["packets"]), row["file"]
+
+
+def test_most_attacks_of_an_unseen_scenario_are_found(tmp_path: Path) -> None:
+    verdicts = Verdicts()
+    for seed in (900_001, 900_002):
+        write_scenario(tmp_path / f"{seed}.pcap", seed)
+        judge_capture(load_default_model(), tmp_path / f"{seed}.pcap", verdicts)
+    assert verdicts.attacks == 24
+    assert verdicts.recall >= 0.8, verdicts.missed
+    assert verdicts.false_per_1000 <= 1.0, verdicts.false_kinds

@@ -1,0 +1,106 @@
+"""Host windows against a plain recount of the flows inside each window."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwarden.detect.features import FeatureExtractor, failed
+from qwarden.detect.windows import CONTEXT_NAMES, SPANS, HostWindows
+from qwarden.formats.flows import Flows, unknown_flows
+
+SECOND = 1_000_000_000
+
+
+def random_flows(seed: int, count: int, span_s: int) -> Flows:
+    rng = np.random.default_rng(seed)
+    flows = unknown_flows(count)
+    flows["end_ns"] = np.sort(rng.integers(0, span_s, count)) * SECOND
+    flows["start_ns"] = flows["end_ns"] - SECOND // 2
+    flows["src_lo"] = rng.integers(1, 6, count)
+    flows["dst_lo"] = rng.integers(1, 9, count)
+    flows["dst_port"] = rng.choice([22, 80, 443, 5000], count)
+    flows["proto"] = rng.choice([6, 17], count)
+    flows["tcp_state"] = np.where(flows["proto"] == 6, rng.integers(0, 13, count), -1)
+    for name in ("packets_out", "packets_in", "bytes_out", "bytes_in", "payload_out", "payload_in"):
+        flows[name] = rng.integers(0, 40, count)
+    return flows
+
+
+def recount(flows: Flows, lost: np.ndarray, i: int, span_s: int) -> dict[str, float]:
+    """Count by looking at every flow again."""
+    now = flows["end_ns"][i]
+    seen = flows[: i + 1]
+    lost = lost[: i + 1]
+    inside = seen["end_ns"] >= now - span_s * SECOND
+    me = flows[i]
+    src = inside & (seen["src_lo"] == me["src_lo"])
+    dst = inside & (seen["dst_lo"] == me["dst_lo"])
+    port = (seen["dst_port"] == me["dst_port"]) & (seen["proto"] == me["proto"])
+    fan, pair, contact, service = src & port, src & dst, src & dst & port, dst & port
+
+    def distinct(mask: np.ndarray, *names: str) -> int:
+        return len({tuple(row) for row in seen[mask][list(names)].tolist()})
+
+    out, back = int(seen["bytes_out"][pair].sum()), int(seen["bytes_in"][pair].sum())
+    src_out, src_in = int(seen["bytes_out"][src].sum()), int(seen["bytes_in"][src].sum())
+    return {
+        "source_flows": src.sum(),
+        "source_failed_share": lost[src].mean(),
+        "source_peers": distinct(src, "dst_lo"),
+        "source_services": distinct(src, "proto", "dst_port"),
+        "fan_peers": distinct(fan, "dst_lo"),
+        "fan_failed_share": distinct(fan & lost, "dst_lo") / distinct(fan, "dst_lo"),
+        "pair_ports": distinct(pair, "proto", "dst_port"),
+        "contacts": contact.sum(),
+        "contacts_failed_share": lost[contact].mean(),
+        "victim_flows": dst.sum(),
+        "victim_failed_share": lost[dst].mean(),
+        "victim_sources": distinct(dst, "src_lo"),
+        "service_sources": distinct(service, "src_lo"),
+        "service_packets": seen["packets_out"][service].sum(),
+        "pair_bytes_out": out,
+        "pair_upload_share": (out - back) / (out + back + 1),
+        "source_upload_share": (src_out - src_in) / (src_out + src_in + 1),
+    }
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), span_s=st.sampled_from([30, 900, 9000]))
+def test_every_window_column_equals_a_recount(seed: int, span_s: int) -> None:
+    flows = random_flows(seed, 160, span_s)
+    lost = failed(flows)
+    context = HostWindows(capacity=1 << 9, services=256).update(flows, lost)
+    for i in range(0, len(flows), 7):
+        for name, span in SPANS.items():
+            for key, value in recount(flows, lost, i, span).items():
+                assert context[i, CONTEXT_NAMES.index(f"{key}_{name}")] == np.float64(value), (i, key, name)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 50))
+def test_context_does_not_depend_on_how_flows_are_batched(seed: int, cut: int) -> None:
+    flows = random_flows(seed, 200, 2000)
+    whole = FeatureExtractor().rows(flows)
+    extractor = FeatureExtractor()
+    parts = np.vstack([extractor.rows(flows[at : at + cut]) for at in range(0, len(flows), cut)])
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_a_full_ring_forgets_the_oldest_and_counts_them() -> None:
+    flows = random_flows(1, 300, 60)
+    windows = HostWindows(capacity=100, services=64)
+    context = windows.update(flows, failed(flows))
+    assert windows.forgotten > 0
+    last = context[-1, CONTEXT_NAMES.index("source_flows_1h")]
+    assert last == (flows["src_lo"][-100:] == flows["src_lo"][-1]).sum()
+
+
+def test_traffic_time_that_jumps_backwards_neither_hangs_nor_empties_the_window() -> None:
+    flows = random_flows(2, 50, 100)
+    flows["end_ns"][25:] -= 10 * 365 * 86_400 * SECOND
+    context = HostWindows().update(flows, failed(flows))
+    assert (
+        context[-1, CONTEXT_NAMES.index("source_flows_1h")] == (flows["src_lo"] == flows["src_lo"][-1]).sum()
+    )

@@ -1,0 +1,97 @@
+"""Each behaviour on the weakest pattern measured for it, and not on its benign look-alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qwarden.detect.behaviours import BEHAVIOURS, KINDS, NO_BEHAVIOUR, SEVERITIES, cause_keys, name_behaviours
+from qwarden.detect.features import FEATURE_NAMES, FeatureExtractor
+from qwarden.formats.flows import PROTO_ARP, Flows, unknown_flows
+
+from .flow_maker import failed_syn, in_order, make_flow
+
+
+def kinds_of(flows: Flows) -> set[str]:
+    named = name_behaviours(FeatureExtractor().rows(flows))
+    return {KINDS[at] for at in named.tolist() if at != NO_BEHAVIOUR}
+
+
+def session(n: int, every_s: float, **columns: object) -> Flows:
+    return in_order(*[make_flow(at_s=every_s * i, **columns) for i in range(n)])  # type: ignore[arg-type]
+
+
+EMPTY = {"payload_out": 0, "payload_in": 0}
+
+PATTERNS = {
+    "scan_horizontal": in_order(*[failed_syn(dst=f"10.0.1.{h}", port=445, at_s=h) for h in range(1, 13)]),
+    "scan_vertical": in_order(*[failed_syn(port=p, at_s=0.1 * p) for p in range(1, 25)]),
+    "guessing": session(11, 6.0, port=22, payload_out=1800, payload_in=2400, packets_out=14, packets_in=12),
+    "dead_c2": in_order(*[failed_syn(port=8443, at_s=9.0 * n) for n in range(27)]),
+    "beacon": session(10, 30.0, port=8080, payload_out=250, payload_in=180),
+    "arp_flood": in_order(
+        *[
+            make_flow(dst=f"10.0.0.{n}", proto=PROTO_ARP, port=-1, packets_in=0, src_mac=7, at_s=0.2 * n)
+            for n in range(60)
+        ]
+    ),
+    "dhcp_flood": make_flow(
+        src="0.0.0.0", dst="255.255.255.255", proto=17, port=67, packets_out=500, packets_in=0, lasts_s=5.0
+    ),
+    "flood_syn": make_flow(state="S0", packets_out=4000, packets_in=0, lasts_s=2.0, **EMPTY),
+    "flood_udp": make_flow(proto=17, port=9999, packets_out=5000, packets_in=0, lasts_s=3.0),
+    "flood_icmp": make_flow(proto=1, port=-1, packets_out=1000, packets_in=0, lasts_s=0.01, icmp_type=8),
+    "flood_ip": make_flow(proto=59, port=-1, packets_out=15_000, packets_in=0, lasts_s=1.0),
+    "covert_channel": make_flow(proto=58, port=-1, packets_out=19, packets_in=18, ext_header_bytes=24_000),
+    "dns_tunnel": session(40, 2.0, proto=17, port=53, packets_out=1, packets_in=1, size_mean_out=140.0),
+    "exfiltration": make_flow(dst="203.0.113.9", payload_out=6_000_000, bytes_out=6_200_000, lasts_s=40.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_behaviour_is_named_on_its_pattern(kind: str) -> None:
+    assert kind in kinds_of(PATTERNS[kind])
+
+
+BENIGN = {
+    "browsing": in_order(
+        *[make_flow(dst=f"198.51.100.{h}", at_s=0.3 * h, payload_in=9000 * h) for h in range(1, 60)]
+    ),
+    "three mistyped passwords": session(3, 8.0, port=22, payload_out=1700, payload_in=2300),
+    "name queries": session(40, 5.0, proto=17, port=53, packets_out=1, packets_in=1, size_mean_out=34.0),
+    "a lease": make_flow(src="0.0.0.0", dst="255.255.255.255", proto=17, port=67, packets_in=0),
+    "one ARP request": make_flow(proto=PROTO_ARP, port=-1, packets_in=1, src_mac=3),
+    "a download": make_flow(payload_in=9_000_000, packets_out=900, packets_in=6500, lasts_s=20),
+    "ping": make_flow(proto=1, port=-1, packets_out=4, packets_in=4, lasts_s=3.0, icmp_type=8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENIGN)
+def test_ordinary_traffic_fits_no_behaviour(name: str) -> None:
+    assert kinds_of(BENIGN[name]) == set()
+
+
+def test_unknown_columns_are_no_evidence() -> None:
+    flow = unknown_flows(1)
+    flow["start_ns"] = flow["end_ns"] = 5
+    rows = FeatureExtractor().rows(flow)
+    rows[:, [FEATURE_NAMES.index(n) for n in ("packets_out", "packets_per_s", "payload_out")]] = np.nan
+    assert name_behaviours(rows).tolist() == [NO_BEHAVIOUR]
+
+
+def test_every_behaviour_is_complete() -> None:
+    assert len(set(KINDS)) == len(KINDS)
+    for behaviour in BEHAVIOURS:
+        assert behaviour.severity in SEVERITIES
+        assert behaviour.tells
+        assert set(behaviour.tells) <= set(FEATURE_NAMES)
+        assert not behaviour.technique or behaviour.technique.startswith("T")
+
+
+def test_one_cause_has_one_key() -> None:
+    scan = PATTERNS["scan_horizontal"]
+    other = failed_syn(src="10.0.0.77", dst="10.0.1.1", port=445, at_s=99)
+    flows = in_order(scan, other)
+    at = KINDS.index("scan_horizontal")
+    keys = cause_keys(flows, np.full(len(flows), at))
+    assert len(set(keys)) == 2

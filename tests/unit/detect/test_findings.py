@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from qwarden.core.events import Event
+from qwarden.detect.behaviours import KINDS
+from qwarden.detect.features import FEATURE_NAMES
+from qwarden.detect.findings import QUIET_S, FindingBook
+from qwarden.formats.flows import Flows
+
+from .flow_maker import SECOND, T0, failed_syn, in_order
+
+
+def explained(row: np.ndarray, finding: Any) -> dict[str, Any]:
+    return {"title": finding.behaviour.title, "margin": float(row[0])}
+
+
+def new_book() -> FindingBook:
+    numbers = count()
+    return FindingBook(lambda: f"id-{next(numbers)}", explained)
+
+
+def add(book: FindingBook, flows: Flows, kind: str = "scan_horizontal", score: float = 0.99) -> list[Any]:
+    n = len(flows)
+    rows = np.zeros((n, len(FEATURE_NAMES)))
+    rows[:, 0] = np.arange(n)
+    return book.add(
+        flows, rows, np.full(n, KINDS.index(kind)), np.full(n, score), np.arange(n, dtype=float),
+        np.full(n, 0.5), "x.pcap",
+    )  # fmt: skip
+
+
+def scan(hosts: range, src: str = "10.0.0.5", at_s: float = 0.0) -> Flows:
+    return in_order(*[failed_syn(src=src, dst=f"10.0.1.{h}", port=445, at_s=at_s + h) for h in hosts])
+
+
+def test_a_scan_is_one_finding_and_one_alert() -> None:
+    book = new_book()
+    assert len(add(book, scan(range(1, 21)))) == 1
+    assert add(book, scan(range(21, 61))) == []
+    (finding,) = book.close()
+    assert (finding.flows, finding.destinations, finding.sources, finding.ports) == (60, 60, 1, 1)
+    assert (finding.src_ip, finding.dst_port, finding.proto) == ("10.0.0.5", 445, "tcp")
+    assert finding.start == T0 / SECOND + 1
+
+
+def test_two_sources_are_two_findings() -> None:
+    book = new_book()
+    add(book, scan(range(1, 9)))
+    add(book, scan(range(1, 9), src="10.0.0.6"))
+    assert {f.src_ip for f in book.close()} == {"10.0.0.5", "10.0.0.6"}
+
+
+def test_the_explained_flow_is_the_most_alarming_one() -> None:
+    book = new_book()
+    add(book, scan(range(1, 21)))
+    (finding,) = book.close()
+    assert finding.explanation["margin"] == 19.0
+
+
+def test_a_cause_that_fell_quiet_closes_and_opens_anew() -> None:
+    book = new_book()
+    add(book, scan(range(1, 9)))
+    later = scan(range(1, 9), at_s=QUIET_S + 100)
+    (closed,) = book.close(int(later["end_ns"][0]))
+    assert len(add(book, later)) == 1
+    (second,) = book.close()
+    assert closed.id != second.id
+
+
+def test_the_alert_carries_the_id_of_its_finding() -> None:
+    book = new_book()
+    (alert,) = add(book, scan(range(1, 9)))
+    (finding,) = book.close()
+    assert alert.finding_id == finding.id == alert.finding["id"]
+
+
+def test_findings_survive_storage() -> None:
+    book = new_book()
+    (alert,) = add(book, scan(range(1, 9)))
+    (finding,) = book.close()
+    assert Event.from_json(finding.to_json()) == finding
+    assert Event.from_json(alert.to_json()) == alert
+
+
+def test_what_a_finding_remembers_is_bounded() -> None:
+    book = new_book()
+    for block in range(8):
+        flows = in_order(*[failed_syn(dst=f"10.{block}.{h}.1", port=445) for h in range(200)])
+        add(book, flows)
+    (finding,) = book.close()
+    assert finding.flows == 1600
+    assert finding.destinations == 256
