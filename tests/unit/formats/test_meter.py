@@ -62,7 +62,10 @@ def test_closed_connections_wait_for_late_packets() -> None:
     assert ended([*closing, (5.2, out(ACK))]) == [(2, END_TCP_CLOSED), (1, END_OF_INPUT)]
     assert ended([*closing, (5.2, out(ACK))], closed_linger_s=30) == [(3, END_TCP_CLOSED)]
     # Never longer than the idle time-out, on which the order of the batches rests.
-    assert ended([*closing, (60.2, out(ACK))], closed_linger_s=300) == [(2, END_TCP_CLOSED), (1, END_OF_INPUT)]
+    assert ended([*closing, (60.2, out(ACK))], closed_linger_s=300) == [
+        (2, END_TCP_CLOSED),
+        (1, END_OF_INPUT),
+    ]
 
 
 def test_a_syn_on_a_closed_connection_is_a_new_one() -> None:

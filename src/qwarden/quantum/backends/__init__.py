@@ -1,0 +1,1 @@
+"""The machines a circuit can run on; each keeps the contract of `qwarden.quantum.backend.Backend`."""
