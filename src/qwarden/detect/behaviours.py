@@ -32,13 +32,13 @@ _COLUMN: Final = {name: at for at, name in enumerate(FEATURE_NAMES)}
 
 
 class Row:
-    """Feature columns by name: ``row.contacts_300s`` is that column of every flow."""
+    """Feature columns by name: ``row.contacts_300s`` is that column of every flow (or of the one)."""
 
     def __init__(self, rows: F64) -> None:
         self._rows = rows
 
     def __getattr__(self, name: str) -> F64:
-        column: F64 = self._rows[:, _COLUMN[name]]
+        column: F64 = self._rows[..., _COLUMN[name]]
         return column
 
     @property
@@ -212,9 +212,13 @@ def name_behaviours(rows: F64) -> npt.NDArray[np.int64]:
 
     Unknown (`nan`) columns never count as evidence.
     """
-    row = Row(rows)
-    named = np.full(len(rows), NO_BEHAVIOUR, np.int64)
     with np.errstate(invalid="ignore"):
+        if len(rows) == 1:  # a flow by itself: scalars, and no further than the first that fits
+            alone = Row(rows[0])
+            first = (at for at, behaviour in enumerate(BEHAVIOURS) if behaviour.evidence(alone))
+            return np.array([next(first, NO_BEHAVIOUR)], np.int64)
+        named = np.full(len(rows), NO_BEHAVIOUR, np.int64)
+        row = Row(rows)
         for at in range(len(BEHAVIOURS) - 1, -1, -1):
             named[BEHAVIOURS[at].evidence(row)] = at
     return named

@@ -100,7 +100,7 @@ class AlarmTable:
         Evidence below what was kept counts as below all of them: p is never understated.
         """
         above = np.empty(len(margins))
-        for behaviour in np.unique(named).tolist():
+        for behaviour in set(named.tolist()):
             mine, at = named == behaviour, behaviour % len(self.counts)  # NO_BEHAVIOUR, -1, is the last
             block = self.scores[self.starts[at] : self.starts[at + 1]]
             found = len(block) - np.searchsorted(block, margins[mine], "left")
@@ -207,7 +207,7 @@ class ThreatModel:
         kinds = sorted(set(labels.tolist()))
         known = _sample_each(labels, kinds, settings.known, seed)
         arrays = {
-            "usual_row": np.nanmedian(rows[attack == 0], axis=0),
+            "usual_row": _medians(rows[attack == 0]),
             "known_inputs": inputs[known],
             "known_labels": np.array([kinds.index(kind) for kind in labels[known].tolist()], np.int64),
         }
@@ -304,6 +304,14 @@ class ThreatModel:
 def _suspicion(supervised: Any, one_class: Any, inputs: F64) -> F64:
     """Return (n, 2), higher is more suspicious: log-odds of an attack, strangeness among normals."""
     return np.column_stack([supervised.decision_function(inputs), one_class.strangeness(inputs)])
+
+
+def _medians(rows: F64) -> F64:
+    """Return the median of each column's known values, nan where there are none."""
+    known = ~np.isnan(rows).all(axis=0)
+    medians = np.full(rows.shape[1], np.nan)
+    medians[known] = np.nanmedian(rows[:, known], axis=0)
+    return medians
 
 
 def _sample_each(

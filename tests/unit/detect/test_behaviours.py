@@ -79,6 +79,13 @@ def test_unknown_columns_are_no_evidence() -> None:
     assert name_behaviours(rows).tolist() == [NO_BEHAVIOUR]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flow_by_itself_is_named_as_in_a_batch(kind: str) -> None:
+    rows = np.concatenate([FeatureExtractor().rows(flows) for flows in (PATTERNS[kind], *BENIGN.values())])
+    alone = [int(name_behaviours(rows[at : at + 1])[0]) for at in range(len(rows))]
+    assert alone == name_behaviours(rows).tolist()
+
+
 def test_every_behaviour_is_complete() -> None:
     assert len(set(KINDS)) == len(KINDS)
     for behaviour in BEHAVIOURS:
