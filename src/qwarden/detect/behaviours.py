@@ -84,6 +84,8 @@ class Behaviour:
     group : which columns make one cause.
     evidence : feature columns to a mask of the flows that fit.
     tells : the columns worth naming first in an explanation.
+    least : contacts that a finding must show: what is made of many cannot be one odd flow. Every
+        alarming flow is a contact, and so are ten packets sent (a beacon may live inside one connection).
     """
 
     kind: str
@@ -93,6 +95,7 @@ class Behaviour:
     group: int
     evidence: Callable[[Row], Mask]
     tells: tuple[str, ...]
+    least: int = 1
 
 
 def _one_way_burst(r: Row, packets: float, rate: float) -> Mask:
@@ -113,11 +116,11 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
         ("service_packets_300s", "packets_per_s"),
     ),
     Behaviour(
-        "arp_flood", "ARP sweep", "T1018", "medium", BY_SOURCE,
+        "arp_flood", "ARP sweep or storm", "T1018", "medium", BY_NETWORK,
         lambda r: (r.arp > 0) & (r.failed > 0)
         & ((r.fan_peers_300s >= 20) | (r.service_sources_300s >= 40) | (r.service_packets_300s >= 200)
            | (r.packets_out >= 40)),
-        ("fan_peers_300s", "fan_failed_share_300s"),
+        ("fan_peers_300s", "fan_failed_share_300s"), least=3,
     ),
     Behaviour(
         "flood_syn", "TCP SYN flood", "T1498.001", "high", BY_VICTIM,
@@ -152,7 +155,7 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     Behaviour(
         "scan_vertical", "port scan of one host", "T1046", "medium", BY_SOURCE,
         lambda r: (r.tcp + r.udp > 0) & r.probe & ((r.pair_ports_300s >= 10) | (r.pair_ports_1h >= 15)),
-        ("pair_ports_300s", "pair_ports_1h", "source_failed_share_300s"),
+        ("pair_ports_300s", "pair_ports_1h", "source_failed_share_300s"), least=3,
     ),
     Behaviour(
         "scan_horizontal", "scan of many hosts", "T1046", "medium", BY_SOURCE,
@@ -160,29 +163,29 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
         & (((r.fan_peers_300s >= 8) & (r.fan_failed_share_300s >= 0.3))
            | ((r.fan_peers_1h >= 12) & (r.fan_failed_share_1h >= 0.3))
            | ((r.icmp > 0) & (r.fan_peers_300s >= 8))),
-        ("fan_peers_300s", "fan_peers_1h", "fan_failed_share_300s"),
+        ("fan_peers_300s", "fan_peers_1h", "fan_failed_share_300s"), least=3,
     ),
     Behaviour(
         "dead_c2", "retries to a dead server", "T1008", "medium", BY_PAIR_PORT,
         lambda r: (r.tcp > 0) & (r.failed > 0)
         & (r.contacts_300s >= 15) & (r.contacts_failed_share_300s >= 0.9),
-        ("contacts_300s", "contacts_failed_share_300s", "period_s"),
+        ("contacts_300s", "contacts_failed_share_300s", "period_s"), least=3,
     ),
     Behaviour(
-        "guessing", "password guessing", "T1110.001", "high", BY_PAIR,
+        "guessing", "password guessing", "T1110.001", "high", BY_SOURCE,
         lambda r: (r.tcp > 0) & (r.payload_in > 0) & (r.payload_out > 0) & (r.service_name == 0)
         & (((r.contacts_300s >= 5) & (r.alike_contacts >= 3)
             & (r.service_login + r.service_file + r.service_mail > 0))
            | ((r.contacts_300s >= 8) & (r.alike_contacts >= 5) & (r.service_web == 0) & ~r.regular)
            | ((r.contacts_300s >= 10) & (r.alike_contacts >= 8) & (r.alike_share >= 0.8) & ~r.regular)),
-        ("alike_contacts", "contacts_300s", "size_spread", "alike_share"),
+        ("alike_contacts", "contacts_300s", "size_spread", "alike_share"), least=5,
     ),
     Behaviour(
         "dns_tunnel", "tunnel through name queries", "T1071.004", "high", BY_PAIR,
         lambda r: (r.udp + r.tcp > 0) & (r.service_name > 0) & (r.destination_group == 0)
         & (r.size_mean_out >= 70)
         & ((r.contacts_300s >= 30) | (r.packets >= 60)),
-        ("size_mean_out", "contacts_300s", "size_mean_in", "pair_bytes_out_300s"),
+        ("size_mean_out", "contacts_300s", "size_mean_in", "pair_bytes_out_300s"), least=4,
     ),
     Behaviour(
         "exfiltration", "large upload", "T1048", "high", BY_PAIR,
@@ -198,7 +201,7 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
             & r.regular & (r.period_s <= 400) & ~r.polled)
            | ((r.duration_s >= 30) & (r.packets >= 12)
               & (r.packets_per_s <= 6) & (r.iat_variation_out <= 1.5))),
-        ("period_spread", "period_s", "alike_share", "contacts_1h", "iat_variation_out"),
+        ("period_spread", "period_s", "alike_share", "contacts_1h", "iat_variation_out"), least=3,
     ),
 )  # fmt: skip
 """In order of precedence: a flow that fits several takes the first."""
@@ -228,13 +231,12 @@ def cause_keys(flows: Flows, named: npt.NDArray[np.int64]) -> list[tuple[int, ..
     """Return for each flow the key of its cause: flows with equal keys belong to one finding."""
     src = list(zip(flows["src_hi"].tolist(), flows["src_lo"].tolist(), strict=True))
     dst = list(zip(flows["dst_hi"].tolist(), flows["dst_lo"].tolist(), strict=True))
-    ports, macs = flows["dst_port"].tolist(), flows["src_mac"].tolist()
+    ports = flows["dst_port"].tolist()
     keys: list[tuple[int, ...]] = []
     for i, at in enumerate(named.tolist()):
         group = BEHAVIOURS[at].group if at >= 0 else BY_PAIR_PORT
         if group == BY_SOURCE:
-            who = (macs[i],) if KINDS[at] == "arp_flood" and macs[i] >= 0 else src[i]
-            keys.append((at, *who))
+            keys.append((at, *src[i]))
         elif group == BY_PAIR:
             keys.append((at, *src[i], *dst[i]))
         elif group == BY_PAIR_PORT:

@@ -1,9 +1,10 @@
 """Findings: alarming flows that have one cause, told once.
 
 A scan of a thousand ports is one finding, not a thousand. `FindingBook` takes the alarming flows as
-they come, opens a finding at the first flow of a cause, adds the later ones, and closes it when the
-cause was quiet for `QUIET_S` of traffic time or the input ends. An alert is the notice that a finding
-was opened; the finding's own event is stored when it closes, under the same id.
+they come, opens a finding when a cause has shown as many contacts as its behaviour asks for, adds the
+later ones, and closes it when the cause was quiet for `QUIET_S` of traffic time or the input ends. An
+alert is the notice that a finding was opened; the finding's own event is stored when it closes, under
+the same id.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class OpenFinding:
     last_ns: int
     flows: int = 0
     packets: int = 0
+    packets_out: int = 0
     bytes: int = 0
+    raised: bool = False
     threat_score: float = -1.0
     twin_score: float = 0.0
     margin: float = -np.inf
@@ -100,6 +103,11 @@ class OpenFinding:
     sources: Counter[tuple[int, int]] = field(default_factory=Counter)
     destinations: Counter[tuple[int, int]] = field(default_factory=Counter)
     ports: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def enough(self) -> bool:
+        """Whether it has shown the contacts that its behaviour asks for."""
+        return self.flows + self.packets_out // 10 >= self.behaviour.least
 
     @property
     def behaviour(self) -> Behaviour:
@@ -152,8 +160,10 @@ class FindingBook:
                     int(flows["start_ns"][members].min()), int(flows["end_ns"][first]),
                 )  # fmt: skip
                 self._open[key] = finding
-                opened.append(finding)
             self._grow(finding, flows, rows, scores, margins, twin_scores, np.array(members))
+            if finding.enough and not finding.raised:
+                finding.raised = True
+                opened.append(finding)
         return [self._alert(finding) for finding in opened]
 
     def _grow(
@@ -170,6 +180,7 @@ class FindingBook:
         finding.first_ns = min(finding.first_ns, int(part["start_ns"].min()))
         finding.last_ns = max(finding.last_ns, int(part["end_ns"].max()))
         finding.flows += len(part)
+        finding.packets_out += _known_sum(part, "packets_out")
         finding.packets += _known_sum(part, "packets_out") + _known_sum(part, "packets_in")
         finding.bytes += _known_sum(part, "bytes_out") + _known_sum(part, "bytes_in")
         _count(finding.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
@@ -187,7 +198,8 @@ class FindingBook:
         """Close findings whose cause was quiet since `before_ns` - `QUIET_S`; all, if None."""
         limit = None if before_ns is None else before_ns - QUIET_S * 1_000_000_000
         done = [key for key, f in self._open.items() if limit is None or f.last_ns < limit]
-        return [self._close(self._open.pop(key)) for key in done]
+        closed = [self._open.pop(key) for key in done]
+        return [self._close(finding) for finding in closed if finding.raised]
 
     def _close(self, finding: OpenFinding) -> Finding:
         assert finding.row is not None

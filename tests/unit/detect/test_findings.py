@@ -47,6 +47,16 @@ def test_a_scan_is_one_finding_and_one_alert() -> None:
     assert finding.start == T0 / SECOND + 1
 
 
+def test_what_is_made_of_many_is_not_raised_by_few() -> None:
+    book = new_book()
+    assert add(book, scan(range(1, 3))) == []
+    assert book.close() == []
+    assert add(book, scan(range(1, 3))) == []
+    assert len(add(book, scan(range(3, 5)))) == 1
+    (finding,) = book.close()
+    assert finding.flows == 4
+
+
 def test_two_sources_are_two_findings() -> None:
     book = new_book()
     add(book, scan(range(1, 9)))
