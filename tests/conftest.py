@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -22,3 +24,20 @@ def data_dir() -> Path:
     if not (folder / "pcaps").is_dir():
         pytest.skip(f"real captures are not at {folder} (set QWARDEN_DATA)")
     return folder
+
+
+SKIPS_ALLOWED_IN_CI = {
+    "real captures are not at": "the data set stands beside the project, and not everywhere",
+}
+"""The only reasons a test may be skipped for under CI=true, and why."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that CI skips for a reason that is not listed."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2])
+        if not any(allowed in reason for allowed in SKIPS_ALLOWED_IN_CI):
+            report.outcome, report.longrepr = "failed", f"skipped in CI: {reason}"

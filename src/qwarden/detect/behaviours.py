@@ -58,6 +58,12 @@ class Row:
         return (self.period_spread <= 0.35) & (self.period_s >= 1)
 
     @property
+    def not_a_beacon(self) -> Mask:
+        """Contacts that are irregular, or stay inside: a C2 server stands outside."""
+        apart: Mask = ~self.regular | (self.destination_private > 0)
+        return apart
+
+    @property
     def polled(self) -> Mask:
         """Services that clients visit regularly by their nature."""
         usual = self.service_infrastructure + self.service_dhcp + self.service_name + self.service_login
@@ -124,7 +130,7 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     ),
     Behaviour(
         "flood_syn", "TCP SYN flood", "T1498.001", "high", BY_VICTIM,
-        lambda r: (r.tcp > 0) & r.empty & (r.pair_ports_300s < 50)
+        lambda r: (r.tcp > 0) & (r.empty | (r.failed > 0)) & (r.pair_ports_300s < 50)
         & (_one_way_burst(r, 300, 100) | _pelted(r)),
         ("victim_flows_300s", "victim_failed_share_300s", "packets_per_s"),
     ),
@@ -176,8 +182,8 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
         lambda r: (r.tcp > 0) & (r.payload_in > 0) & (r.payload_out > 0) & (r.service_name == 0)
         & (((r.contacts_300s >= 5) & (r.alike_contacts >= 3)
             & (r.service_login + r.service_file + r.service_mail > 0))
-           | ((r.contacts_300s >= 8) & (r.alike_contacts >= 5) & (r.service_web == 0) & ~r.regular)
-           | ((r.contacts_300s >= 10) & (r.alike_contacts >= 8) & (r.alike_share >= 0.8) & ~r.regular)),
+           | ((r.contacts_300s >= 8) & (r.alike_contacts >= 5) & (r.service_web == 0) & r.not_a_beacon)
+           | ((r.contacts_300s >= 10) & (r.alike_contacts >= 8) & (r.alike_share >= 0.8) & r.not_a_beacon)),
         ("alike_contacts", "contacts_300s", "size_spread", "alike_share"), least=5,
     ),
     Behaviour(
@@ -196,7 +202,7 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     ),
     Behaviour(
         "beacon", "beaconing to a server", "T1071.001", "high", BY_PAIR,
-        lambda r: (r.destination_group == 0) & (r.tcp + r.udp > 0)
+        lambda r: (r.destination_group + r.destination_private == 0) & (r.tcp + r.udp > 0)
         & (((r.contacts_1h >= 6) & (r.contacts_failed_share_1h < 0.5)
             & r.regular & (r.period_s <= 400) & ~r.polled)
            | ((r.duration_s >= 30) & (r.packets >= 12)

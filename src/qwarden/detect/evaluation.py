@@ -2,8 +2,8 @@
 
 An attack is *found* when a finding of its kind (`ALSO` says which other kinds are right, too), overlapping
 it in time, names one of its sources (or, for a flood, whose sources may be forged, its victim). A
-finding is *false* when it fits no attack at all, whatever its kind; one that fits only attacks of
-another kind is *misnamed*: neither found nor false.
+finding is *false* when it is about no attack at all, whatever its kind. One that fits only attacks of
+another kind, or tells a victim's answers to its attacker, is *misnamed*: neither found nor false.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Attack:
         named = finding.src_ip in self.sources or (forged and finding.dst_ip in self.destinations)
         return together and named
 
+    def answered_by(self, finding: Finding) -> bool:
+        """Return whether `finding` is about a victim's answers to a source of this attack."""
+        together = finding.start <= self.end + _SLACK_S and self.start <= finding.end + _SLACK_S
+        return together and finding.src_ip in self.destinations and finding.dst_ip in self.sources
+
 
 @dataclass(slots=True)
 class Verdicts:
@@ -89,7 +94,9 @@ class Verdicts:
                 self.missed.append(attack.kind)
         for finding in findings:
             fitting = [attack for attack in attacks if attack.fits(finding)]
-            if not fitting:
+            if not fitting and any(attack.answered_by(finding) for attack in attacks):
+                self.misnamed += 1
+            elif not fitting:
                 self.false += 1
                 self.false_kinds.append(finding.behaviour)
             elif not any(attack.named_by(finding) for attack in fitting):

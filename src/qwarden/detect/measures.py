@@ -17,8 +17,8 @@ SCENARIO_SEEDS: Final = tuple(range(101, 111))
 
 @measure(
     "detect.flow_rate",
-    definition="Packets a second from a pcap file to flow features on one core, the sandboxed reading "
-    "process included; median of the runs.",
+    definition="Packets a second from a pcap file to flow statistics (the canonical flow) on one core, "
+    "the sandboxed reading process included; median of the runs.",
     units={"packets_per_s": "packets/s"},
 )
 def flow_rate(bench: Bench) -> Measured:  # noqa: ARG001
@@ -94,7 +94,8 @@ def scenario(bench: Bench) -> Measured:
         data="traffic range, generator qwarden.detect.scenario",
         split=f"by seed: trained on {build.TRAINING_SEEDS[0]}-{build.TRAINING_SEEDS[-1]}, calibrated on "
         f"{build.CALIBRATION_SEEDS[0]}-{build.CALIBRATION_SEEDS[-1]}, settings chosen on "
-        f"{build.SELECTION_SEEDS[0]}-{build.SELECTION_SEEDS[-1]}; budget {DetectSettings().fpr:g}",
+        f"{build.SELECTION_SEEDS[0]}-{build.SELECTION_SEEDS[-1]} and {build.DEVELOPMENT_SEEDS[0]}-"
+        f"{build.DEVELOPMENT_SEEDS[-1]}; budget {DetectSettings().fpr:g}",
         seeds=SCENARIO_SEEDS,
         n=verdicts.attacks,
         configurations_tried=build.CONFIGURATIONS_TRIED,

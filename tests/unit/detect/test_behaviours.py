@@ -28,7 +28,7 @@ PATTERNS = {
     "scan_vertical": in_order(*[failed_syn(port=p, at_s=0.1 * p) for p in range(1, 25)]),
     "guessing": session(11, 6.0, port=22, payload_out=1800, payload_in=2400, packets_out=14, packets_in=12),
     "dead_c2": in_order(*[failed_syn(port=8443, at_s=9.0 * n) for n in range(27)]),
-    "beacon": session(10, 30.0, port=8080, payload_out=250, payload_in=180),
+    "beacon": session(10, 30.0, dst="203.0.113.9", port=8080, payload_out=250, payload_in=180),
     "arp_flood": in_order(
         *[
             make_flow(dst=f"10.0.0.{n}", proto=PROTO_ARP, port=-1, packets_in=0, src_mac=7, at_s=0.2 * n)
