@@ -41,7 +41,7 @@ class DetectSettings(Section):
     """How traffic becomes flows and flows become findings."""
 
     fpr: float = Field(
-        default=0.0001,
+        default=0.001,
         gt=0,
         lt=1,
         description="False-positive budget: the share of benign flows that may alarm as one kind.",
