@@ -25,6 +25,7 @@ VISIBLE = [
     ("zeek__ftp__bruteforce.pcap", "guessing"),
     ("sv__dcerpc__zerologon__input.pcap", "guessing"),
     ("sv__dhcp-request-flood__test.pcap", "dhcp_flood"),
+    ("zeek__dhcp__dhcp_flood.pcap", "dhcp_flood"),
     ("sv__ipv6-evasion__ipv6-rsmurf__rsmurf6.pcap", "flood_icmp"),
     ("sv__ipv6-evasion__ipv6-dos-with-ext-headers-5__denial6-5.pcap", "flood_icmp"),
     ("sv__ipv6-evasion__ipv6-covert-dstopts__covert_send6.pcap", "covert_channel"),
