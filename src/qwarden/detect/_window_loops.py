@@ -31,9 +31,9 @@ WINDOW_COLUMNS = 17
 """Context columns a window; `windows.WINDOW_NAMES` names them in order."""
 
 RECALL = 24
-"""Contacts remembered a (source, destination, protocol, port)."""
+"""Flows remembered under one key of a history."""
 
-HISTORY_COLUMNS = 6
+HISTORY_COLUMNS = 8
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -260,26 +260,29 @@ def update_history(
     hashes: U64,
     sizes: F64,
     span: int,
+    horizon: int,
     keys: U64,
     values: I64,
     used: I64,
     slot_key: U64,
     slot_count: I64,
+    slot_first: I64,
     slot_time: I64,
     slot_size: F64,
     clock: I64,
     out: F64,
 ) -> None:
-    """Remember the last contacts of every (source, destination, protocol, port) and compare.
+    """Remember the last flows under every hash, and compare each flow with those before it.
 
-    A slot is a ring of `RECALL` contacts; when all slots are taken the oldest-made one is reused.
-    `sizes[i]` holds log1p of payload out, payload in and packets.
+    A slot is a ring of `RECALL` flows; when all slots are taken the oldest-made one is reused.
+    `sizes[i]` holds log1p of payload out, payload in and packets; `span` bounds what is recent and
+    `horizon` the age that is told, both in nanoseconds.
     """  # fmt: skip
     slots = slot_key.size
     gaps = np.empty(RECALL)
     scratch = np.empty(RECALL)
     for i in range(times.size):
-        key = hashes[i, 4]
+        key = hashes[i]
         slot = get(keys, values, key) - 1
         if slot < 0:
             slot = clock[0] % slots
@@ -288,6 +291,7 @@ def update_history(
                 add(keys, values, used, slot_key[slot], -(slot + 1))
             slot_key[slot] = key
             slot_count[slot] = 0
+            slot_first[slot] = times[i]
             add(keys, values, used, key, slot + 1)
         n = slot_count[slot]
         at = n % RECALL
@@ -314,12 +318,20 @@ def update_history(
         out[i, 3] = np.nan
         out[i, 4] = np.nan
         out[i, 5] = n
+        out[i, 6] = np.nan
+        out[i, 7] = min(max(times[i] - slot_first[slot], 0), horizon) * 1e-9
         if held >= 4:
             for h in range(held):
                 gaps[h] = np.expm1(slot_size[slot, h, 0])
             middle, spread = _spread(gaps, held, scratch)
             out[i, 2] = spread if middle > 0 else 0.0
             first = n - held
+            early = slot_time[slot, 0]
+            late = early
+            for h in range(held):
+                early = min(early, slot_time[slot, h])
+                late = max(late, slot_time[slot, h])
+            out[i, 6] = (late - early) * 1e-9 / (held - 1)
             for h in range(held - 1):
                 a = slot_time[slot, (first + h) % RECALL]
                 b = slot_time[slot, (first + h + 1) % RECALL]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.detect.features import FEATURE_NAMES
-from qwarden.formats.flows import Flows
+from qwarden.formats.flows import PROTO_ARP, Flows
 
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -60,7 +60,7 @@ class Row:
     @property
     def not_a_beacon(self) -> Mask:
         """Contacts that are irregular, or stay inside: a C2 server stands outside."""
-        apart: Mask = ~self.regular | (self.destination_private > 0)
+        apart: Mask = ~self.regular | (self.destination_inside > 0)
         return apart
 
     @property
@@ -110,7 +110,7 @@ def _one_way_burst(r: Row, packets: float, rate: float) -> Mask:
 
 def _pelted(r: Row) -> Mask:
     """A service under hundreds of packets that come faster than anybody asks: many sources, or no pause."""
-    hurried = (r.period_s < 0.2) | (r.service_sources_300s >= 50) | (r.packets_out >= 40)
+    hurried = (r.contact_gap_s < 0.2) | (r.service_sources_300s >= 50) | (r.packets_out >= 40)
     return (r.service_packets_300s >= 400) & hurried
 
 
@@ -122,11 +122,21 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
         ("service_packets_300s", "packets_per_s"),
     ),
     Behaviour(
-        "arp_flood", "ARP sweep or storm", "T1018", "medium", BY_NETWORK,
+        "arp_sweep", "ARP sweep", "T1018", "medium", BY_SOURCE,
         lambda r: (r.arp > 0) & (r.failed > 0)
-        & ((r.fan_peers_300s >= 20) | (r.service_sources_300s >= 40) | (r.service_packets_300s >= 200)
-           | (r.packets_out >= 40)),
-        ("fan_peers_300s", "fan_failed_share_300s"), least=3,
+        & ((r.fan_peers_300s >= 20) | ((r.fan_peers_1h >= 24) & (r.fan_failed_share_1h >= 0.6))),
+        ("fan_peers_300s", "fan_peers_1h", "fan_failed_share_300s"), least=3,
+    ),
+    Behaviour(
+        "arp_spoofing", "ARP messages that nobody asked for", "T1557.002", "high", BY_SOURCE,
+        lambda r: (r.arp > 0) & (r.failed > 0) & (r.packets_out >= 20),
+        ("packets_out", "packets_per_s", "fan_peers_300s"), least=3,
+    ),
+    Behaviour(
+        "arp_flood", "ARP storm", "T1498", "medium", BY_NETWORK,
+        lambda r: (r.arp > 0) & (r.failed > 0)
+        & ((r.service_sources_300s >= 40) | (r.service_packets_300s >= 200)),
+        ("service_sources_300s", "service_packets_300s"), least=3,
     ),
     Behaviour(
         "flood_syn", "TCP SYN flood", "T1498.001", "high", BY_VICTIM,
@@ -138,13 +148,14 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
         "flood_udp", "UDP flood", "T1498.001", "high", BY_VICTIM,
         lambda r: (r.udp > 0) & (r.packets_in <= 0.1 * r.packets_out)
         & (_one_way_burst(r, 300, 200) | (_pelted(r) & (r.destination_group == 0))
-           | ((r.pair_ports_300s >= 20) & (r.packets_out >= 6))),
+           | ((r.pair_ports_300s >= 20) & ((r.packets_out >= 3) | (r.payload_out >= 1000)))),
         ("packets_per_s", "victim_flows_300s", "upload_share"),
     ),
     Behaviour(
         "flood_icmp", "ICMP flood", "T1498.001", "high", BY_VICTIM,
         lambda r: (r.icmp > 0)
         & (((r.packets >= 200) & (r.packets_per_s >= 100))
+           | ((r.packets_out >= 100) & (r.packets_in == 0) & (r.packets_per_s >= 100))
            | ((r.service_packets_300s >= 300) & (r.service_sources_300s >= 15) & (r.packets_out >= 10))),
         ("packets_per_s", "service_packets_300s"),
     ),
@@ -173,36 +184,39 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     ),
     Behaviour(
         "dead_c2", "retries to a dead server", "T1008", "medium", BY_PAIR_PORT,
-        lambda r: (r.tcp > 0) & (r.failed > 0)
+        lambda r: (r.tcp > 0) & (r.failed > 0) & (r.destination_inside == 0)
         & (r.contacts_300s >= 15) & (r.contacts_failed_share_300s >= 0.9),
         ("contacts_300s", "contacts_failed_share_300s", "period_s"), least=3,
     ),
     Behaviour(
         "guessing", "password guessing", "T1110.001", "high", BY_SOURCE,
         lambda r: (r.tcp > 0) & (r.payload_in > 0) & (r.payload_out > 0) & (r.service_name == 0)
-        & (((r.contacts_300s >= 5) & (r.alike_contacts >= 3)
-            & (r.service_login + r.service_file + r.service_mail > 0))
+        & (((r.contacts_300s >= 4) & (r.alike_contacts >= 3) & (r.service_login + r.service_file > 0))
+           | ((r.contacts_300s >= 6) & (r.alike_contacts >= 4) & (r.service_mail > 0))
+           | ((r.fan_alike >= 8) & (r.fan_alike_share >= 0.6) & (r.service_login + r.service_file > 0))
            | ((r.contacts_300s >= 8) & (r.alike_contacts >= 5) & (r.service_web == 0) & r.not_a_beacon)
            | ((r.contacts_300s >= 10) & (r.alike_contacts >= 8) & (r.alike_share >= 0.8) & r.not_a_beacon)),
-        ("alike_contacts", "contacts_300s", "size_spread", "alike_share"), least=5,
+        ("alike_contacts", "contacts_300s", "fan_alike", "size_spread", "alike_share"), least=3,
     ),
     Behaviour(
         "dns_tunnel", "tunnel through name queries", "T1071.004", "high", BY_PAIR,
         lambda r: (r.udp + r.tcp > 0) & (r.service_name > 0) & (r.destination_group == 0)
         & (r.size_mean_out >= 70)
         & ((r.contacts_300s >= 30) | (r.packets >= 60)),
-        ("size_mean_out", "contacts_300s", "size_mean_in", "pair_bytes_out_300s"), least=4,
+        ("size_mean_out", "contacts_300s", "size_mean_in", "pair_bytes_out_300s"), least=8,
     ),
     Behaviour(
         "exfiltration", "large upload", "T1048", "high", BY_PAIR,
-        lambda r: (r.destination_group == 0) & (r.destination_private == 0)
-        & (((r.pair_bytes_out_1h >= 1e6) & (r.upload_share >= 0.7) & (r.payload_out >= 1e5))
+        lambda r: (r.destination_group == 0) & (r.destination_inside == 0)
+        & (((r.pair_bytes_out_1h >= 1e6) & (r.upload_share >= 0.7) & (r.payload_out >= 5e4))
+           | ((r.pair_bytes_out_1h >= 2.5e5) & (r.upload_share >= 0.9) & (r.payload_out >= 2e5)
+              & (r.service_web + r.service_mail == 0))
            | ((r.icmp > 0) & (r.pair_bytes_out_1h >= 1e5) & (r.packets >= 100))),
         ("payload_out", "upload_share", "pair_bytes_out_1h", "service_sources_1h"),
     ),
     Behaviour(
         "beacon", "beaconing to a server", "T1071.001", "high", BY_PAIR,
-        lambda r: (r.destination_group + r.destination_private == 0) & (r.tcp + r.udp > 0)
+        lambda r: (r.destination_group + r.destination_inside == 0) & (r.tcp + r.udp > 0)
         & (((r.contacts_1h >= 6) & (r.contacts_failed_share_1h < 0.5)
             & r.regular & (r.period_s <= 400) & ~r.polled)
            | ((r.duration_s >= 30) & (r.packets >= 12)
@@ -237,11 +251,14 @@ def cause_keys(flows: Flows, named: npt.NDArray[np.int64]) -> list[tuple[int, ..
     """Return for each flow the key of its cause: flows with equal keys belong to one finding."""
     src = list(zip(flows["src_hi"].tolist(), flows["src_lo"].tolist(), strict=True))
     dst = list(zip(flows["dst_hi"].tolist(), flows["dst_lo"].tolist(), strict=True))
-    ports = flows["dst_port"].tolist()
+    ports, senders = flows["dst_port"].tolist(), flows["src_mac"].tolist()
+    arp = (flows["proto"] == PROTO_ARP).tolist()
     keys: list[tuple[int, ...]] = []
     for i, at in enumerate(named.tolist()):
         group = BEHAVIOURS[at].group if at >= 0 else BY_PAIR_PORT
-        if group == BY_SOURCE:
+        if group == BY_SOURCE and arp[i] and senders[i] >= 0:  # a sweep may forge its address
+            keys.append((at, -1, senders[i]))
+        elif group == BY_SOURCE:
             keys.append((at, *src[i]))
         elif group == BY_PAIR:
             keys.append((at, *src[i], *dst[i]))

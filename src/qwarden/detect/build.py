@@ -28,14 +28,16 @@ from qwarden.formats import MeterSettings, open_capture
 from qwarden.formats.flows import FLOW, Flows
 from qwarden.learn import fingerprint
 
-TRAINING_SEEDS: Final = tuple(range(10_000, 10_048))
-CALIBRATION_SEEDS: Final = tuple(range(20_000, 20_024))
+TRAINING_SEEDS: Final = tuple(range(10_000, 10_096))
+CALIBRATION_SEEDS: Final = tuple(range(20_000, 20_048))
 SELECTION_SEEDS: Final = tuple(range(30_000, 30_010))
 
 UNLABELLED: Final = "unlabelled"
 """Label of a flow that no label row explains; `Labelled.attacks` is -1 there."""
 
-DEVELOPMENT_SEEDS: Final = (*range(31_000, 31_016), *range(32_000, 32_016))
+DEVELOPMENT_SEEDS: Final = (
+    *range(31_000, 31_016), *range(32_000, 32_016), *range(33_000, 33_024), *range(34_000, 34_024),
+)  # fmt: skip
 """Seeds on which the rules of `findings` were settled, after the model."""
 
 FLOWS_AN_ATTACK: Final = 200
@@ -44,7 +46,7 @@ FLOWS_AN_ATTACK: Final = 200
 ORDINARY_SHARE: Final = 0.25
 """Share of the benign flows without any behaviour that training takes: the look-alikes teach more."""
 
-CONFIGURATIONS_TRIED: Final = 33
+CONFIGURATIONS_TRIED: Final = 38
 """Settings looked at on `SELECTION_SEEDS` (sizes, steps, weights, fusions) and `DEVELOPMENT_SEEDS` (rules,
 budget) before these were chosen."""
 

@@ -25,10 +25,11 @@ _SLACK_S: Final = 1.0
 
 ALSO: Final = {
     "exfiltration": ("dns_tunnel", "covert_channel"),
-    "scan_horizontal": ("arp_flood",),
+    "scan_horizontal": ("arp_sweep",),
+    "arp_flood": ("arp_sweep", "arp_spoofing"),
 }
-"""Right names beside a kind's own: data leave through name queries or extension headers, and a scan of the
-sender's own network is seen as an ARP sweep."""
+"""Right names beside a kind's own: data leave through name queries or extension headers, a scan of the
+sender's own network is seen as an ARP sweep, and the range calls every abuse of ARP a flood."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ F64 = npt.NDArray[np.float64]
 SERVICES: Final = {
     "web": (80, 443, 8000, 8008, 8080, 8443),
     "name": (53, 137, 5353, 5355),
-    "login": (22, 23, 512, 513, 3389, 5900, 5901, 5985, 5986),
+    "login": (22, 23, 2222, 512, 513, 3389, 5900, 5901, 5985, 5986),
     "mail": (25, 110, 143, 465, 587, 993, 995),
     "file": (20, 21, 69, 139, 445, 548, 873, 989, 990, 2049),
     "directory": (88, 135, 389, 464, 593, 636, 3268, 3269),
@@ -57,7 +57,7 @@ MEASURED_NAMES: Final = (
 FLAG_NAMES: Final = (
     "answered", "failed", "tcp", "udp", "icmp", "arp", "other_protocol", "ipv6",
     "state_s0", "state_rejected", "state_complete", "state_reset", "state_midstream",
-    "source_private", "destination_private", "destination_group",
+    "source_private", "destination_inside", "destination_group",
     *(f"service_{name}" for name in SERVICE_NAMES),
 )  # fmt: skip
 
@@ -106,6 +106,16 @@ def is_private(hi: npt.NDArray[np.uint64], lo: npt.NDArray[np.uint64]) -> npt.ND
     return result
 
 
+def is_inside(flows: Flows) -> npt.NDArray[np.bool_]:
+    """Return whether the destination is private, or of the source's own site: its /16, in IPv6 its /48."""
+    private = is_private(flows["dst_hi"], flows["dst_lo"])
+    v4 = (flows["src_hi"] == 0) & (flows["dst_hi"] == 0)
+    near4 = flows["src_lo"] >> np.uint64(16) == flows["dst_lo"] >> np.uint64(16)
+    near6 = flows["src_hi"] >> np.uint64(16) == flows["dst_hi"] >> np.uint64(16)
+    result: npt.NDArray[np.bool_] = private | np.where(v4, near4, near6)
+    return result
+
+
 class FeatureExtractor:
     """Flows in, feature rows out; holds the host windows between calls.
 
@@ -142,7 +152,7 @@ def _flag(flows: Flows, lost: npt.NDArray[np.bool_], out: F64) -> None:
         tcp & np.isin(state, _RESET_STATES),
         tcp & (state == _STATE["OTH"]),
         is_private(flows["src_hi"], flows["src_lo"]),
-        is_private(flows["dst_hi"], flows["dst_lo"]),
+        is_inside(flows),
         is_group(flows),
     )  # fmt: skip
     for at, column in enumerate(columns):

@@ -28,10 +28,15 @@ WINDOW_NAMES: Final = (
 
 HISTORY_NAMES: Final = (
     "alike_contacts", "alike_share", "size_spread", "period_s", "period_spread", "contacts_ever",
+    "contact_gap_s", "contact_age_s", "fan_alike", "fan_alike_share", "destination_age_s", "source_age_s",
 )  # fmt: skip
+"""Of the last contacts to one service: all; of the last flows of a source to one port anywhere: how alike;
+of destination and source: how long ago they were first seen, up to the longest span."""
 
 CONTEXT_NAMES: Final = tuple(f"{name}_{span}" for span in SPANS for name in WINDOW_NAMES) + HISTORY_NAMES
 
+# By what flows are remembered: the column of `host_hashes`, and which columns of the history are told.
+_HISTORIES: Final = {4: range(8), 3: (0, 1), 1: (7,), 0: (7,)}
 _TABLE: Final = 1 << 14
 _ENTRIES_A_FLOW: Final = 20 * len(SPANS)
 
@@ -42,7 +47,8 @@ class HostWindows:
     Parameters
     ----------
     capacity : flows the long window may hold (bounds memory: about 0.4 KiB a flow).
-    services : (source, destination, protocol, port) contacts remembered for regularity.
+    services : keys remembered a history: contacts (source, destination, protocol, port), fans (source,
+        protocol, port), destinations, sources.
 
     Attributes
     ----------
@@ -57,12 +63,7 @@ class HostWindows:
         self._ring_amount = np.zeros((capacity, 4), np.int64)
         self._marks = np.zeros(1 + len(SPANS), np.int64)
         self._table = _Table(_TABLE)
-        self._slots = _Table(4 * services)
-        self._slot_key = np.zeros(services, np.uint64)
-        self._slot_count = np.zeros(services, np.int64)
-        self._slot_time = np.zeros((services, loops.RECALL), np.int64)
-        self._slot_size = np.zeros((services, loops.RECALL, 3))
-        self._clock = np.zeros(1, np.int64)
+        self._histories = [_History(services) for _ in _HISTORIES]
 
     def update(self, flows: Flows, failed: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Count `flows`, in order of their end, and return their context.
@@ -97,11 +98,40 @@ class HostWindows:
             self._ring_time, self._ring_hash, self._ring_amount, self._marks,
             self._table.keys, self._table.values, self._table.used, out[:, :wide],
         )  # fmt: skip
+        starts = flows["start_ns"].astype(np.int64)
+        for history, (key, columns) in zip(self._histories, _HISTORIES.items(), strict=True):
+            told = history.update(starts, hashes[:, key], sizes, self._spans)
+            out[:, wide : wide + len(columns)] = told[:, columns]
+            wide += len(columns)
+
+
+class _History:
+    """The last flows under each of a bounded number of keys."""
+
+    def __init__(self, keys: int) -> None:
+        self._index = _Table(4 * keys)
+        self._key = np.zeros(keys, np.uint64)
+        self._count = np.zeros(keys, np.int64)
+        self._first = np.zeros(keys, np.int64)
+        self._time = np.zeros((keys, loops.RECALL), np.int64)
+        self._size = np.zeros((keys, loops.RECALL, 3))
+        self._clock = np.zeros(1, np.int64)
+
+    def update(
+        self,
+        starts: npt.NDArray[np.int64],
+        hashes: npt.NDArray[np.uint64],
+        sizes: npt.NDArray[np.float64],
+        spans: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float64]:
+        """Remember n flows and return (n, HISTORY_COLUMNS)."""
+        out = np.empty((len(starts), loops.HISTORY_COLUMNS))
         loops.update_history(
-            flows["start_ns"].astype(np.int64), hashes, sizes, int(self._spans[0]),
-            self._slots.keys, self._slots.values, self._slots.used,
-            self._slot_key, self._slot_count, self._slot_time, self._slot_size, self._clock, out[:, wide:],
+            starts, np.ascontiguousarray(hashes), sizes, int(spans[0]), int(spans[-1]),
+            self._index.keys, self._index.values, self._index.used,
+            self._key, self._count, self._first, self._time, self._size, self._clock, out,
         )  # fmt: skip
+        return out
 
 
 class _Table:

@@ -78,6 +78,47 @@ def test_every_window_column_equals_a_recount(seed: int, span_s: int) -> None:
                 assert context[i, CONTEXT_NAMES.index(f"{key}_{name}")] == np.float64(value), (i, key, name)
 
 
+def retell(flows: Flows, i: int) -> dict[str, float]:
+    """Compare a flow with those before it by looking at every one of them again."""
+    seen, me, at = flows[: i + 1], flows[i], flows["start_ns"]
+    port = (seen["dst_port"] == me["dst_port"]) & (seen["proto"] == me["proto"])
+    src, dst = seen["src_lo"] == me["src_lo"], seen["dst_lo"] == me["dst_lo"]
+    sizes = [np.log1p(seen[name].astype(float)) for name in ("payload_out", "payload_in")]
+    sizes.append(np.log1p((seen["packets_out"] + seen["packets_in"]).astype(float)))
+    close = np.all(
+        [abs(size - size[i]) <= limit for size, limit in zip(sizes, (0.1, 0.1, 0.25), strict=True)], axis=0
+    )
+
+    def held(mask: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(mask)[-24:]
+
+    def age(mask: np.ndarray) -> float:
+        return float(np.clip(at[i] - at[np.flatnonzero(mask)[0]], 0, 3600 * SECOND)) * 1e-9
+
+    contact, fan = held(src & dst & port), held(src & port)
+    recent = abs(at[fan] - at[i]) <= 300 * SECOND
+    many = len(contact) >= 4
+    return {
+        "contacts_ever": (src & dst & port).sum(),
+        "contact_gap_s": np.ptp(at[contact]) * 1e-9 / (len(contact) - 1) if many else np.nan,
+        "contact_age_s": age(src & dst & port),
+        "fan_alike": (close[fan] & recent).sum(),
+        "fan_alike_share": (close[fan] & recent).sum() / recent.sum(),
+        "destination_age_s": age(dst),
+        "source_age_s": age(src),
+    }
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), span_s=st.sampled_from([30, 900, 9000]))
+def test_every_history_column_equals_a_retelling(seed: int, span_s: int) -> None:
+    flows = random_flows(seed, 160, span_s)
+    context = HostWindows(capacity=1 << 9, services=256).update(flows, failed(flows))
+    for i in range(0, len(flows), 7):
+        for key, value in retell(flows, i).items():
+            np.testing.assert_allclose(context[i, CONTEXT_NAMES.index(key)], value, err_msg=f"{i} {key}")
+
+
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 50))
 def test_context_does_not_depend_on_how_flows_are_batched(seed: int, cut: int) -> None:

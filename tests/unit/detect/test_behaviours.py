@@ -21,20 +21,21 @@ def session(n: int, every_s: float, **columns: object) -> Flows:
     return in_order(*[make_flow(at_s=every_s * i, **columns) for i in range(n)])  # type: ignore[arg-type]
 
 
+def arp(dst: str, **columns: object) -> Flows:
+    return make_flow(dst=dst, proto=PROTO_ARP, port=-1, packets_in=0, **columns)  # type: ignore[arg-type]
+
+
 EMPTY = {"payload_out": 0, "payload_in": 0}
 
 PATTERNS = {
     "scan_horizontal": in_order(*[failed_syn(dst=f"10.0.1.{h}", port=445, at_s=h) for h in range(1, 13)]),
     "scan_vertical": in_order(*[failed_syn(port=p, at_s=0.1 * p) for p in range(1, 25)]),
     "guessing": session(11, 6.0, port=22, payload_out=1800, payload_in=2400, packets_out=14, packets_in=12),
-    "dead_c2": in_order(*[failed_syn(port=8443, at_s=9.0 * n) for n in range(27)]),
+    "dead_c2": in_order(*[failed_syn(dst="203.0.113.9", port=8443, at_s=9.0 * n) for n in range(27)]),
     "beacon": session(10, 30.0, dst="203.0.113.9", port=8080, payload_out=250, payload_in=180),
-    "arp_flood": in_order(
-        *[
-            make_flow(dst=f"10.0.0.{n}", proto=PROTO_ARP, port=-1, packets_in=0, src_mac=7, at_s=0.2 * n)
-            for n in range(60)
-        ]
-    ),
+    "arp_sweep": in_order(*[arp(f"10.0.0.{n}", src_mac=7, at_s=0.2 * n) for n in range(60)]),
+    "arp_spoofing": in_order(*[arp(f"10.0.0.{n}", packets_out=30, lasts_s=58.0, at_s=n) for n in range(4)]),
+    "arp_flood": in_order(*[arp("10.0.0.1", src_mac=n, at_s=0.01 * n) for n in range(60)]),
     "dhcp_flood": make_flow(
         src="0.0.0.0", dst="255.255.255.255", proto=17, port=67, packets_out=500, packets_in=0, lasts_s=5.0
     ),
@@ -51,6 +52,45 @@ PATTERNS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_behaviour_is_named_on_its_pattern(kind: str) -> None:
     assert kind in kinds_of(PATTERNS[kind])
+
+
+VARIANTS = {
+    "guessing": {
+        "a few passwords on each of many hosts": in_order(
+            *[
+                make_flow(dst=f"10.0.1.{n % 8}", port=445, payload_out=900, payload_in=700, at_s=9.0 * n)
+                for n in range(24)
+            ]
+        ),
+        "another port of SSH, by the clock": session(9, 2.8, port=2222, payload_out=1036, payload_in=1606),
+    },
+    "exfiltration": {
+        "half a megabyte over FTP": make_flow(
+            dst="203.0.113.9", port=56_519, payload_out=480_000, bytes_out=490_000, payload_in=0
+        ),
+        "a megabyte in even parts": session(
+            16, 30.0, dst="203.0.113.9", payload_out=83_000, bytes_out=86_000, payload_in=4_000
+        ),
+    },
+    "flood_udp": {
+        "large datagrams to many ports": in_order(
+            *[
+                make_flow(proto=17, port=50_000 + n, packets_out=3, packets_in=0, payload_out=3_072, at_s=n / 100)
+                for n in range(60)
+            ]
+        ),
+    },
+    "flood_syn": {
+        "a few thousand SYN from one source, some answered": in_order(
+            *[failed_syn(port=80, at_s=0.006 * n) for n in range(500)]
+        ),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in VARIANTS for name in VARIANTS[kind]])
+def test_a_behaviour_is_named_on_its_variants(kind: str, name: str) -> None:
+    assert kind in kinds_of(VARIANTS[kind][name])
 
 
 BENIGN = {
@@ -102,3 +142,9 @@ def test_one_cause_has_one_key() -> None:
     at = KINDS.index("scan_horizontal")
     keys = cause_keys(flows, np.full(len(flows), at))
     assert len(set(keys)) == 2
+
+
+def test_an_arp_sender_is_one_cause_whatever_addresses_it_forges() -> None:
+    sweep = in_order(*[arp(f"10.0.0.{n}", src=f"10.9.0.{n}", src_mac=42, at_s=n) for n in range(1, 40)])
+    keys = cause_keys(sweep, np.full(len(sweep), KINDS.index("arp_sweep")))
+    assert len(set(keys)) == 1
