@@ -10,6 +10,9 @@ measured. Read in this order:
 - `backtrack` attempt, check, accept or undo and try again: one mechanism for the whole platform
 - `measure`   the registry of figures; `figures`: their file and report; `revision`: whose they are;
   `bench`: benchmarks in processes of their own
+- `lists`     exceptions that hold: what to ignore, where never to act; `ranges`: sets of addresses
+- `keysupply` how a room draws key material (`keysupplies` holds the pre-shared pool); `crypto`: tags,
+  wrapping, signatures, derivation, Merkle log
 - `config`    settings from file and environment; `home`: the folder that holds all state
 - `files`, `signing`, `progress`, `logs`, `compiled`: small tools
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from qwarden.core.events import Event as Event
     from qwarden.core.events import UnknownEvent as UnknownEvent
     from qwarden.core.home import home_folder as home_folder
+    from qwarden.core.keysupply import KeySupply as KeySupply
+    from qwarden.core.lists import Lists as Lists
     from qwarden.core.progress import SILENT as SILENT
     from qwarden.core.progress import Progress as Progress
     from qwarden.core.progress import interruptible as interruptible
@@ -47,6 +52,8 @@ _MODULE_OF = {
     "Bus": "bus",
     "Clock": "clock",
     "Event": "events",
+    "KeySupply": "keysupply",
+    "Lists": "lists",
     "Progress": "progress",
     "SILENT": "progress",
     "Settings": "config",

@@ -12,6 +12,9 @@
     ├── ServiceError                exit 4   a service is unreachable
     ├── StoreError                  exit 1   the store is damaged or of another version
     │   └── AuditError              exit 1   the audit chain does not verify
+    ├── KeySupplyError              exit 1   no key can be given
+    │   ├── KeyExhausted            exit 1   not enough key material is left
+    │   └── KeyReused               exit 1   a one-time key was asked for twice
     ├── BacktrackExhausted          exit 1   every attempt failed its check
     └── Interrupted                 exit 130 the user stopped it
 
@@ -92,6 +95,28 @@ class StoreError(QwardenError):
 
 class AuditError(StoreError):
     """The audit log's hash chain does not verify."""
+
+
+class KeySupplyError(QwardenError):
+    """No key can be given: the supply is damaged, or knows neither the peer nor the key's id."""
+
+
+class KeyExhausted(KeySupplyError):  # noqa: N818
+    """Not enough key material is left.
+
+    Parameters
+    ----------
+    peer : with whom the key was to be shared.
+    asked, left : bits.
+    """
+
+    def __init__(self, peer: str, asked: int, left: int) -> None:
+        self.peer, self.asked, self.left = peer, asked, left
+        super().__init__(f"keys shared with {peer}: {asked:,} bits asked for, {left:,} left in one piece")
+
+
+class KeyReused(KeySupplyError):  # noqa: N818
+    """A key that may be given or used once was asked for again."""
 
 
 class BacktrackExhausted(QwardenError):  # noqa: N818 - the name says what happened

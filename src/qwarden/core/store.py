@@ -20,6 +20,7 @@ from qwarden.core.files import Json
 
 if TYPE_CHECKING:
     from qwarden.core.audit import AuditEntry, Head
+    from qwarden.core.lists import ListEntry, Removal
 
 
 class Stored(NamedTuple):
@@ -30,7 +31,7 @@ class Stored(NamedTuple):
 
 
 class Store(Protocol):
-    """Keeps events, the audit chain, the bus's cursors and a few settings.
+    """Keeps events, the audit chain, the entries of the two lists, the bus's cursors and a few settings.
 
     Every method raises `StoreError`, naming the store, when the disk is full, another process holds it too
     long, or it is damaged. All are safe to call from several threads.
@@ -117,6 +118,15 @@ class Store(Protocol):
 
     def event_texts(self, first: int, last: int) -> Iterator[str]:
         """Yield the canonical JSON of events number `first` to `last`, undecoded."""
+
+    def add_list_entry(self, entry: ListEntry) -> None:
+        """Keep an entry of a list and chain that its author added it; called by `Lists`."""
+
+    def end_list_entry(self, id: str, removal: Removal) -> bool:
+        """Note that an entry was removed and chain it; False if there is no such entry that stands."""
+
+    def list_entries(self) -> list[ListEntry]:
+        """Return all entries that were ever added, in the order of adding."""
 
     def check(self) -> None:
         """Look for damage in the whole store; raise `StoreError` naming the first one found."""

@@ -30,8 +30,9 @@ from qwarden.core.clock import Clock, WallClock
 from qwarden.core.errors import AuditError, InputError, StoreError, UsageError
 from qwarden.core.events import Event, compose, from_parts
 from qwarden.core.files import Json, canonical_text
+from qwarden.core.lists import ListEntry, Removal, Scope
 from qwarden.core.store import Stored
-from qwarden.core.stores.tables import audit, cursors, events, heads, last_group, settings
+from qwarden.core.stores.tables import audit, cursors, events, heads, last_group, list_entries, settings
 
 PAGE = 500
 """Rows read at a time by the iterators, so that no transaction stays open while they are used."""
@@ -196,12 +197,7 @@ class SqlStore:
     ) -> AuditEntry:
         """Chain one entry to the audit log."""
         with self._writing() as connection:
-            seq, head = _ends(connection)
-            entry = AuditEntry.chain(
-                head, time=time, actor=actor, action=action, event_id=event_id, body=body
-            )
-            _chain(connection, entry, seq)
-            return entry
+            return _record(connection, time=time, actor=actor, action=action, event_id=event_id, body=body)
 
     def audit_entries(self, after: int = 0) -> Iterator[AuditEntry]:
         """Yield the audit log's entries with numbers above `after`."""
@@ -219,6 +215,39 @@ class SqlStore:
         """Return count and head hash of the audit log."""
         with self._reading() as connection:
             return _ends(connection)[1]
+
+    # The lists
+
+    def add_list_entry(self, entry: ListEntry) -> None:
+        """Keep an entry of a list and chain that it was added."""
+        with self._writing() as connection:
+            connection.execute(insert(list_entries), _list_row(entry))
+            _record(
+                connection, time=self._clock.now(), actor=entry.author, action="list.added",
+                body=entry.document(),
+            )  # fmt: skip
+
+    def end_list_entry(self, id: str, removal: Removal) -> bool:
+        """Note that an entry was removed and chain it."""
+        stands = (list_entries.c.id == id) & list_entries.c.removed.is_(None)
+        ended = {"removed": removal.time, "removed_by": removal.author, "removed_why": removal.reason}
+        with self._writing() as connection:
+            if not connection.execute(update(list_entries).where(stands).values(ended)).rowcount:
+                return False
+            _record(
+                connection, time=self._clock.now(), actor=removal.author, action="list.removed",
+                body={"id": id, "reason": removal.reason},
+            )  # fmt: skip
+        return True
+
+    def list_entries(self) -> list[ListEntry]:
+        """Return all entries, in the order of adding."""
+        with self._reading() as connection:
+            rows = connection.execute(select(list_entries).order_by(list_entries.c.id)).all()
+        try:
+            return [_list_entry(row) for row in rows]
+        except UsageError as error:
+            raise StoreError(f"{self._name}: a list's entry was changed: {error}") from error
 
     # The database
 
@@ -330,6 +359,16 @@ def _ends(connection: Connection) -> tuple[int, Head]:
     return row.last_event, Head(row.audit_count, row.audit_hash)
 
 
+def _record(
+    connection: Connection, *, time: float, actor: str, action: str, body: Json, event_id: str | None = None
+) -> AuditEntry:
+    """Chain an audit entry that is about no append."""
+    seq, head = _ends(connection)
+    entry = AuditEntry.chain(head, time=time, actor=actor, action=action, event_id=event_id, body=body)
+    _chain(connection, entry, seq)
+    return entry
+
+
 def _chain(connection: Connection, entry: AuditEntry, last_event: int) -> None:
     """Add an entry and note the new ends."""
     row = {column.name: getattr(entry, column.name) for column in audit.columns}
@@ -345,3 +384,19 @@ def _entry(row: Row[Any]) -> AuditEntry:
     except (TypeError, ValueError) as error:
         raise AuditError(f"audit entry {row.seq}: its content was changed") from error
     return AuditEntry(row.seq, row.time, row.actor, row.action, row.event_id, body, row.previous, row.hash)
+
+
+def _list_row(entry: ListEntry) -> dict[str, Any]:
+    own = ("id", "list", "reason", "author", "origin", "created", "expires", "timing")
+    return {name: getattr(entry, name) for name in own} | entry.scope.given()
+
+
+def _list_entry(row: Row[Any]) -> ListEntry:
+    return ListEntry(
+        id=row.id, list=row.list, reason=row.reason, author=row.author, origin=row.origin,
+        created=row.created, expires=row.expires, timing=row.timing,
+        scope=Scope(network=row.network, host=row.host, user=row.user, port=row.port, kind=row.kind),
+        removed=None
+        if row.removed is None
+        else Removal(time=row.removed, author=row.removed_by, reason=row.removed_why),
+    )  # fmt: skip

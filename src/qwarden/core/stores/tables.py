@@ -77,3 +77,25 @@ heads = Table(
     Column("audit_count", Number, nullable=False),
     Column("audit_hash", String(64), nullable=False),
 )
+
+# Exceptions that people made; see `qwarden.core.lists.ListEntry`. A row is changed once, when it is removed.
+list_entries = Table(
+    "list_entries",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("list", String(16), nullable=False),
+    Column("network", Text),
+    Column("host", Text),
+    Column("user", Text),
+    Column("port", Integer),
+    Column("kind", Text),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("timing", String(16), nullable=False),
+    Column("removed", Float),
+    Column("removed_by", Text),
+    Column("removed_why", Text),
+)

@@ -1,0 +1,1 @@
+"""Where keys come from; the contract is `qwarden.core.keysupply`."""
