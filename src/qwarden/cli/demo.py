@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qwarden.cli.context import Context
 from qwarden.cli.render import account_text, finding_text, say, scenario_text
+
+if TYPE_CHECKING:
+    from qwarden.console.feeds import Feed
+    from qwarden.console.feeds.reading import SourceReader
 
 
 def register(app: typer.Typer) -> None:
@@ -19,28 +22,38 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     context: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="End with the capture.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Replay one scenario as fast as it goes, serve no page, end.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the first scenario.")] = 7,
+    speed: Annotated[
+        float, typer.Option(min=1, max=10_000, help="How many times faster than it happened.")
+    ] = 40.0,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the page; 0 for any that is free.", show_default=False),
+    ] = None,
 ) -> None:
-    """Write a scenario of labelled traffic, detect what is in it, print findings as they come.
+    """Write a scenario of labelled traffic and show on a page how what is in it is found.
 
-    Without --once the next seed follows, until interrupted.
+    Findings are printed as well. After one scenario comes the next seed's, until interrupted.
     """
-    from qwarden.detect.scenario import write_scenario
-
     state: Context = context.obj
     folder = state.home / "demo"
     folder.mkdir(mode=0o700, exist_ok=True)
-    for at in count(seed):
-        capture = folder / f"scenario-{at}.pcap"
-        say(f"writing a scenario of labelled traffic, seed {at} ...")
-        summary = write_scenario(capture, at, progress=state.progress)
-        say(scenario_text(summary))
-        _replay(state, capture)
-        if once:
-            return
-        capture.unlink()
-        summary.labels.unlink()
+    if once:
+        _once(state, folder, seed)
+    else:
+        _served(state, folder, seed, speed, port)
+
+
+def _once(state: Context, folder: Path, seed: int) -> None:
+    from qwarden.detect.scenario import write_scenario
+
+    capture = folder / f"scenario-{seed}.pcap"
+    say(f"writing a scenario of labelled traffic, seed {seed} ...")
+    say(scenario_text(write_scenario(capture, seed, progress=state.progress)))
+    _replay(state, capture)
 
 
 def _replay(state: Context, capture: Path) -> None:
@@ -56,3 +69,22 @@ def _replay(state: Context, capture: Path) -> None:
         )
     typer.echo(account_text(result.document()))
     say("\nmore on a finding: qwarden explain ID\nall flows:         qwarden flows " + str(capture))
+
+
+def _served(state: Context, folder: Path, seed: int, speed: float, port: int | None) -> None:
+    from qwarden.cli.up import say_how_to_look
+    from qwarden.console.feeds.replay import ReplayFeed
+    from qwarden.console.server import serve
+
+    def feed(reader: SourceReader) -> Feed:
+        return ReplayFeed(
+            folder, seed, speed, reader, lambda summary: say(f"replaying {scenario_text(summary)}\n")
+        )
+
+    with state.store() as store:
+        serve(
+            state.home, state.settings, store, feed,
+            port=port,
+            on_open=say_how_to_look,
+            on_alert=lambda finding: typer.echo(finding_text(finding) + "\n"),
+        )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from qwarden import __version__
-from qwarden.cli import demo, detect, doctor, measure, models, scenario
+from qwarden.cli import demo, detect, doctor, lists, measure, models, scenario, train, up
 from qwarden.cli.context import Context
 from qwarden.core.errors import QwardenError
 
@@ -17,7 +17,6 @@ app = typer.Typer(
     name="qwarden",
     help="Threat detection on quantum models, each beside its classical twin.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,8 +53,11 @@ def _global(
 
 detect.register(app)
 demo.register(app)
+up.register(app)
 scenario.register(app)
+train.register(app)
 models.register(app)
+lists.register(app)
 measure.register(app)
 doctor.register(app)
 

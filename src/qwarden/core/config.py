@@ -41,7 +41,7 @@ class DetectSettings(Section):
     """How traffic becomes flows and flows become findings."""
 
     fpr: float = Field(
-        default=0.001,
+        default=0.0001,
         gt=0,
         lt=1,
         description="False-positive budget: the share of benign flows that may alarm as one kind.",
@@ -92,6 +92,23 @@ class StoreSettings(Section):
     )
 
 
+class ConsoleSettings(Section):
+    """The page in the browser."""
+
+    host: str = Field(
+        default="127.0.0.1", description="Name or address the console is served at; others stay shut out."
+    )
+    port: int = Field(
+        default=9443, ge=0, le=65535, description="Port of the console; 0 for any that is free."
+    )
+    session_hours: float = Field(
+        default=12.0, gt=0, le=720, description="A session ends this long after signing in."
+    )
+    spool_mib: int = Field(
+        default=512, ge=16, description="Disk that packets of a live interface may take; the oldest go first."
+    )
+
+
 class Settings(BaseSettings):
     """All settings of one Qwarden.
 
@@ -107,6 +124,7 @@ class Settings(BaseSettings):
 
     detect: DetectSettings = Field(default=DetectSettings(), description="From traffic to findings.")
     store: StoreSettings = Field(default=StoreSettings(), description="Where events are kept.")
+    console: ConsoleSettings = Field(default=ConsoleSettings(), description="The page in the browser.")
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,137 @@
+"""Packets between the wire and the detector: capture files that rotate, and a reader that follows.
+
+The writer never waits for the reader, so a burst costs disk and not packets. Together the files never
+take more than they may: the oldest go first, and if one goes unread its packets count as lost. What
+stays until then is evidence, in files that every tool reads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from qwarden.formats.writers.pcap import file_header
+
+ROTATE_S: Final = 60.0
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(slots=True)
+class _File:
+    path: Path
+    size: int
+    packets: int = 0
+    began: float = 0.0
+    taken: bool = False
+
+
+class Spool:
+    """A folder of rotating captures.
+
+    Parameters
+    ----------
+    folder : where they stand; what is there already counts towards the limit, and is not followed.
+    linktype : of the frames.
+    keep_bytes : what all files together may take; a file takes an eighth of it at most.
+    rotate_s : how long a file is written to.
+
+    Attributes
+    ----------
+    packets : how many were written.
+    lost : how many had to go unread.
+    """
+
+    def __init__(self, folder: Path, linktype: int, keep_bytes: int, rotate_s: float = ROTATE_S) -> None:
+        self.packets = self.lost = 0
+        self._folder, self._header = folder, file_header(linktype)
+        self._keep, self._rotate_s = keep_bytes, rotate_s
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._old = deque(_File(p, p.stat().st_size, taken=True) for p in sorted(folder.glob("*.pcap")))
+        self._files: deque[_File] = deque()  # the last one is being written
+        self._stream: IO[bytes] | None = None
+        self._finished = False
+        self._news = threading.Condition()
+
+    def append(self, block: bytes, packets: int) -> None:
+        """Write whole records."""
+        with self._news:
+            file = self._current(len(block))
+            assert self._stream is not None
+            self._stream.write(block)
+            file.size += len(block)
+            file.packets += packets
+            self.packets += packets
+            self._make_room()
+            self._news.notify_all()
+
+    def finish(self) -> None:
+        """Write no more; who follows comes to an end."""
+        with self._news:
+            self._finished = True
+            if self._stream is not None:
+                self._stream.close()
+            self._news.notify_all()
+
+    def follow(self) -> Iterator[bytes]:
+        """Yield one capture, made of all the files as they are written."""
+        yield self._header
+        while (file := self._next()) is not None:
+            with file.path.open("rb") as stream:  # it can be read to its end even when it is removed
+                at = len(self._header)
+                stream.seek(at)
+                while self._more(file, at):
+                    chunk = stream.read(min(_CHUNK, file.size - at))
+                    at += len(chunk)
+                    yield chunk
+
+    def _current(self, coming: int) -> _File:
+        """Return the file to write to, a new one if the last is full or old."""
+        now = time.monotonic()
+        if self._files:
+            file = self._files[-1]
+            if file.size + coming <= self._keep // 8 and now - file.began < self._rotate_s:
+                return file
+        if self._stream is not None:
+            self._stream.close()
+        path = self._folder / f"{time.time_ns()}.pcap"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._stream = os.fdopen(descriptor, "wb", buffering=0)
+        self._stream.write(self._header)
+        self._files.append(_File(path, len(self._header), began=now))
+        return self._files[-1]
+
+    def _make_room(self) -> None:
+        total = sum(f.size for f in self._old) + sum(f.size for f in self._files)
+        while total > self._keep and (self._old or len(self._files) > 1):
+            gone = self._old.popleft() if self._old else self._files.popleft()
+            total -= gone.size
+            if not gone.taken:
+                self.lost += gone.packets
+            gone.path.unlink(missing_ok=True)
+
+    def _next(self) -> _File | None:
+        """Return the oldest file not yet taken, waiting for one; None when there will be none."""
+        with self._news:
+            while True:
+                for file in self._files:
+                    if not file.taken:
+                        file.taken = True
+                        return file
+                if self._finished:
+                    return None
+                self._news.wait()
+
+    def _more(self, file: _File, at: int) -> bool:
+        """Wait until a file has more than `at` bytes; False if it never will."""
+        with self._news:
+            while file.size <= at:
+                if self._finished or not self._files or self._files[-1] is not file:
+                    return False
+                self._news.wait()
+            return True

@@ -1,0 +1,1 @@
+"""How things look. Text that comes from traffic is only ever set as text, never as markup."""

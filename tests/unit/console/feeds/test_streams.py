@@ -1,0 +1,150 @@
+"""Bytes in time: the pipe, the replay, the spool."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qwarden.console.feeds.pipe import piped
+from qwarden.console.feeds.replay import Replay
+from qwarden.console.feeds.spool import Spool
+from qwarden.formats.writers.pcap import PcapWriter, file_header
+
+HEADER = file_header()
+
+
+def test_a_pipe_brings_what_is_put_in_and_goes_away(tmp_path: Path) -> None:
+    blocks = [os.urandom(200_000) for _ in range(5)]
+    with piped(tmp_path / "streams" / "a", blocks) as path:
+        assert stat.S_ISFIFO(path.stat().st_mode)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.read_bytes() == b"".join(blocks)
+    assert not path.exists()
+
+
+def test_a_reader_that_leaves_early_or_never_comes_does_no_harm(tmp_path: Path) -> None:
+    with piped(tmp_path / "a", [b"x" * 1_000_000] * 3) as path, path.open("rb") as stream:
+        stream.read(10)
+    with piped(tmp_path / "b", [b"x"]):
+        pass
+
+
+def test_a_source_that_fails_is_told(tmp_path: Path) -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"a"
+        raise OSError("disk on fire")
+
+    with pytest.raises(OSError, match="disk on fire"), piped(tmp_path / "a", failing()) as path:
+        assert path.read_bytes() == b"a"
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    path = tmp_path / "a.pcap"
+    with PcapWriter(path) as writer:
+        for at in range(30):
+            writer.write(1_700_000_000_000_000 + at * 1_000_000, bytes([at]) * (60 + at))
+    return path
+
+
+def test_a_replay_is_the_capture_in_pieces(capture: Path) -> None:
+    replay = Replay(capture, speed=300, stop=threading.Event())
+    pieces = list(replay)
+    assert b"".join(pieces) == capture.read_bytes()
+    assert replay.packets == 30
+
+
+def test_a_replay_keeps_its_pace(capture: Path) -> None:
+    """Of 29 s at speed 20 nothing may come before its time; how much later is the machine's affair."""
+    began, seen = time.monotonic(), 0
+    for piece in Replay(capture, speed=20, stop=threading.Event()):
+        seen += len(piece)
+        records = sum(1 for at in range(30) if _end_of(at) <= seen)
+        assert (records - 1) / 20 <= time.monotonic() - began
+    assert seen == capture.stat().st_size
+
+
+def _end_of(record: int) -> int:
+    return len(HEADER) + sum(16 + 60 + at for at in range(record + 1))
+
+
+def test_a_replay_stops_when_asked(capture: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert len(b"".join(Replay(capture, speed=1, stop=stop))) < capture.stat().st_size
+
+
+def block(packets: int, size: int = 100) -> bytes:
+    return os.urandom(packets * size)
+
+
+def test_a_spool_is_followed_across_its_files(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1, keep_bytes=1_000_000, rotate_s=0.0)  # a file a block
+    written = [block(n) for n in (1, 5, 50)]
+    spool.append(written[0], 1)
+    followed = iter(spool.follow())
+    assert next(followed) == HEADER
+    assert next(followed) == written[0]
+    spool.append(written[1], 5)
+    assert next(followed) == written[1]
+    spool.append(written[2], 50)
+    spool.finish()
+    assert list(followed) == [written[2]]
+    assert (spool.packets, spool.lost) == (56, 0)
+    files = sorted(tmp_path.iterdir())
+    assert [f.read_bytes() for f in files] == [HEADER + content for content in written]
+    assert {stat.S_IMODE(f.stat().st_mode) for f in files} == {0o600}
+
+
+def test_who_follows_waits_for_what_comes(tmp_path: Path) -> None:
+    spool, got = Spool(tmp_path, 1, keep_bytes=10_000_000), list[bytes]()
+    thread = threading.Thread(target=lambda: got.extend(spool.follow()))
+    thread.start()
+    written = [block(n) for n in range(1, 40)]
+    for content in written:
+        spool.append(content, 1)
+    spool.finish()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert b"".join(got) == HEADER + b"".join(written)
+
+
+def test_the_oldest_go_first_and_unread_ones_count_as_lost(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1, keep_bytes=10_000, rotate_s=0.0)
+    for _ in range(20):
+        spool.append(block(10), 10)  # 1,024 bytes a file: nine fit
+    assert sum(f.stat().st_size for f in tmp_path.iterdir()) <= 10_000
+    assert (spool.packets, spool.lost) == (200, 110)
+    spool.finish()
+    assert len(b"".join(spool.follow())) == len(HEADER) + 9 * 1000
+
+
+def test_a_file_is_read_to_its_end_though_it_is_removed(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1, keep_bytes=3000, rotate_s=0.0)
+    first = block(10)
+    spool.append(first, 10)
+    followed = iter(spool.follow())
+    assert [next(followed), next(followed)[:0]] == [HEADER, b""]
+    for _ in range(5):
+        spool.append(block(10), 10)
+    assert spool.lost == 30  # 2, 3, 4; the first was taken
+    spool.finish()
+    assert len(list(followed)) == 2
+
+
+def test_files_of_an_earlier_run_count_but_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "1.pcap").write_bytes(HEADER + bytes(5000))
+    spool = Spool(tmp_path, 1, keep_bytes=6000)
+    spool.append(block(5), 5)
+    assert (tmp_path / "1.pcap").exists()
+    spool.append(block(10), 10)
+    assert not (tmp_path / "1.pcap").exists()
+    spool.finish()
+    assert len(b"".join(spool.follow())) == len(HEADER) + 1500
+    assert spool.lost == 0
