@@ -61,16 +61,11 @@ def measure(rows: int = 1000, qubits: int = 8, repeats: int = 15, seed: int = 0)
         for fused in (False, True)
     }
 
-    def data(repeat: int) -> Any:
-        return np.random.default_rng([seed, repeat + 1000]).uniform(0, np.pi, (rows, qubits))
-
-    X = data(-1)
-    worst = max(float(np.abs(ours(X) - peer(X)).max()) for peer in peers.values())
-    if worst > 1e-10:
-        raise SystemExit(f"the kernels differ by {worst}")
+    data = _peers.uniform_rows(rows, qubits, seed)
+    worst = _peers.largest_kernel_difference(ours, peers, data(-1), 1e-10)
     times = _peers.interleaved(ours, peers, data, repeats, runs=1)
-    facts = {"n": rows, "qubits": qubits, "two_qubit_gates": feature_map.two_qubit_gates}
-    return _peers.document(times, worst, ("pennylane", "jax"), **facts, depth=feature_map.depth, seed=seed)
+    facts = _peers.kernel_facts(feature_map, rows)
+    return _peers.document(times, worst, ("pennylane", "jax"), **facts, seed=seed)
 
 
 if __name__ == "__main__":

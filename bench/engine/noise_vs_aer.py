@@ -17,7 +17,7 @@ from typing import Any
 import exactness
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit_aer import AerSimulator  # type: ignore[import-untyped]
+from qiskit_aer import AerSimulator
 from qiskit_aer import noise as aer
 
 from qwarden.quantum import Circuit, NoiseModel, NoisyBackend, PauliSum

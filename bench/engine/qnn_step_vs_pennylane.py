@@ -22,23 +22,13 @@ import numpy as np
 import pennylane as qml
 import torch
 
-from qwarden.quantum import LocalBackend, PauliSum, real_amplitudes, zz_feature_map
-
 jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(1)
 
 
 def measure(rows: int = 256, qubits: int = 6, repeats: int = 15, seed: int = 0) -> dict[str, Any]:
     """Return the figures of both sides."""
-    feature_map, ansatz = zz_feature_map(qubits, 2, "linear"), real_amplitudes(qubits, 3, "linear")
-    backend, readout = LocalBackend(), [PauliSum.z(0)]
-
-    def ours(given: Any) -> Any:
-        X, y, weights = given
-        encoded = backend.states(feature_map, feature_map.angles(X))
-        E, pullback = backend.expectations_and_pullback(ansatz, weights[None], readout, encoded)
-        error = E[:, 0] - y
-        return np.mean(error**2), pullback(2 / len(y) * error[:, None])[0]
+    task = _peers.QNNStep(rows, qubits, seed)
 
     def circuit(X: Any, weights: Any, fused: bool) -> Any:
         def run(X: Any, weights: Any) -> Any:
@@ -84,23 +74,9 @@ def measure(rows: int = 256, qubits: int = 6, repeats: int = 15, seed: int = 0) 
         for fused in (False, True)
     }
 
-    def data(repeat: int) -> Any:
-        generator = np.random.default_rng([seed, repeat + 1000])
-        X = generator.uniform(0, np.pi, (rows, qubits))
-        return X, generator.choice([-1.0, 1.0], rows), generator.uniform(0, 2 * np.pi, ansatz.columns)
-
-    given = data(-1)
-    value, gradient = ours(given)
-    worst = 0.0
-    for peer in peers.values():
-        peer_value, peer_gradient = peer(given)
-        worst = max(worst, abs(value - peer_value), float(np.abs(gradient - peer_gradient).max()))
-    if worst > 1e-10:
-        raise SystemExit(f"loss or gradient differ by {worst}")
-    times = _peers.interleaved(ours, peers, data, repeats, runs=10)
-    whole = feature_map + ansatz
-    facts = {"n": rows, "qubits": qubits, "depth": whole.depth, "two_qubit_gates": whole.two_qubit_gates}
-    return _peers.document(times, worst, ("pennylane", "jax", "torch"), **facts, seed=seed)
+    worst = task.largest_difference(peers)
+    times = _peers.interleaved(task.ours, peers, task.data, repeats, runs=10)
+    return _peers.document(times, worst, ("pennylane", "jax", "torch"), **task.facts())
 
 
 if __name__ == "__main__":

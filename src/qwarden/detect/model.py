@@ -263,7 +263,7 @@ class ThreatModel:
     def resources(self) -> Resources:
         """Return what the QNN's circuit asks of a device; scores are exact expectation values."""
         network = self._hybrid.embedding_
-        circuit = cz_ring_reupload(network.qubits, network.layers)
+        circuit = cz_ring_reupload(network.qubits, network.layers, entangled=network.entangled)
         return Resources(
             qubits=circuit.qubits, depth=circuit.depth, two_qubit_gates=circuit.two_qubit_gates, shots=None
         )

@@ -14,6 +14,7 @@ An estimator says once, in three class attributes, what it has learnt (`_learnt_
 from __future__ import annotations
 
 import inspect
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Complexes = npt.NDArray[np.complex128]
 Array = npt.NDArray[Any]
-ClassWeight = Literal["balanced"] | None
+ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
+"""``balanced`` gives both classes the same weight in all; a mapping, each label its own (1 by default)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Estimator:
     _learnt_parts: ClassVar[Mapping[str, type[Estimator]]] = {}
     _unstored_params: ClassVar[tuple[str, ...]] = ()
     _estimator_type_tag: ClassVar[str | None] = None
+    _needs_labels: ClassVar[bool] = False
     _is_fitted = False
 
     # -- parameters ------------------------------------------------------------------------------
@@ -109,9 +112,9 @@ class Estimator:
         kind = self._estimator_type_tag
         return Tags(
             estimator_type=None if kind == "transformer" else kind,
-            target_tags=TargetTags(required=kind == "classifier"),
+            target_tags=TargetTags(required=self._needs_labels),
             transformer_tags=TransformerTags() if kind == "transformer" else None,
-            classifier_tags=ClassifierTags(multi_class=False) if kind == "classifier" else None,
+            classifier_tags=ClassifierTags(multi_class=False) if self._needs_labels else None,
             regressor_tags=None,
             input_tags=InputTags(allow_nan=True),
         )
@@ -177,12 +180,35 @@ class Estimator:
             setattr(model, name, state.facts[name])
         for name in cls._learnt_arrays:
             setattr(model, name, state.arrays[name])
-        for name, kind in cls._learnt_parts.items():
+        for name, kind in cls._part_kinds(state).items():
             part = kind.from_state(state.parts[name])
             setattr(model, name, part)
             if name.removesuffix("_") in cls._parameter_names():
                 setattr(model, name.removesuffix("_"), part)
         return model._finish()
+
+    @classmethod
+    def _part_kinds(cls, state: State) -> Mapping[str, type[Estimator]]:  # noqa: ARG003
+        """Return the class of each part of `state`."""
+        return cls._learnt_parts
+
+
+class Transformer(Estimator, ABC):
+    """Something that turns rows into other rows."""
+
+    _estimator_type_tag = "transformer"
+
+    @abstractmethod
+    def fit(self, X: npt.ArrayLike, y: Any = None) -> Self:
+        """Learn from rows (n, d)."""
+
+    @abstractmethod
+    def transform(self, X: npt.ArrayLike) -> Floats:
+        """Return the rows' new form, (n, m)."""
+
+    def fit_transform(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> Floats:
+        """Fit and transform the same rows."""
+        return self.fit(X, y).transform(X)
 
 
 class BinaryEstimator(Estimator, ABC):
@@ -194,6 +220,7 @@ class BinaryEstimator(Estimator, ABC):
 
     classes_: Array
     _estimator_type_tag = "classifier"
+    _needs_labels = True
 
     @abstractmethod
     def fit(
@@ -235,30 +262,9 @@ class BinaryEstimator(Estimator, ABC):
     ) -> tuple[Floats, Floats, Floats]:
         """Check a training set; return rows, targets (0.0 or 1.0) and weights of mean 1."""
         self._is_fitted = False
-        rows, labels = as_rows(X, at_least=2), np.asarray(y)
-        if labels.shape != (len(rows),):
-            raise ValueError(
-                f"y must hold one label a row: X has {len(rows)} rows, y has shape {labels.shape}"
-            )
-        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            raise ValueError("y contains NaN or infinity: every label must be known")
-        classes = np.unique(labels.astype(str) if labels.dtype.kind == "O" else labels)
-        if len(classes) != 2:
-            raise ValueError(
-                f"{type(self).__name__} is binary: y must hold two classes, not {len(classes)} class"
-                + ("es" if len(classes) != 1 else "")
-            )
-        targets = (labels.astype(classes.dtype) == classes[1]).astype(np.float64)
-        weights = row_weights(sample_weight, len(rows))
-        if class_weight == "balanced":
-            positive = float(weights @ targets / weights.sum())
-            if not 0.0 < positive < 1.0:
-                raise ValueError("sample_weight leaves only one class")
-            weights = weights * np.where(targets > 0.5, 0.5 / positive, 0.5 / (1.0 - positive))
-        elif class_weight is not None:
-            raise ValueError(f"class_weight must be 'balanced' or None, not {class_weight!r}")
-        self.classes_, self.n_features_in_ = classes, rows.shape[1]
-        return rows, targets, weights / weights.mean()
+        rows, targets, weights, self.classes_ = binary_training_set(self, X, y, sample_weight, class_weight)
+        self.n_features_in_ = rows.shape[1]
+        return rows, targets, weights
 
 
 class OneClassEstimator(Estimator, ABC):
@@ -325,7 +331,11 @@ def as_rows(X: npt.ArrayLike, at_least: int = 0) -> Floats:
     ------
     ValueError
         If it is not two-dimensional, is empty in a dimension, is complex, or holds an infinity.
+    TypeError
+        If it is sparse.
     """
+    if hasattr(X, "tocsr"):
+        raise TypeError("Sparse data is not supported: pass X.toarray()")
     raw = X if isinstance(X, np.ndarray) else np.asarray(X)
     if raw.dtype.kind == "c":
         raise ValueError("Complex data not supported")
@@ -342,6 +352,78 @@ def as_rows(X: npt.ArrayLike, at_least: int = 0) -> Floats:
     if any_infinite(rows):
         raise ValueError("Input X contains infinity; unknown values must be nan")
     return rows
+
+
+def binary_training_set(
+    model: Estimator,
+    X: npt.ArrayLike,
+    y: npt.ArrayLike | None,
+    sample_weight: npt.ArrayLike | None,
+    class_weight: ClassWeight,
+) -> tuple[Floats, Floats, Floats, Array]:
+    """Check a training set of two classes for `model`.
+
+    Returns
+    -------
+    Rows (n, d), targets (0.0 or 1.0), weights of mean 1, and the two labels, the lesser first.
+
+    Raises
+    ------
+    ValueError
+        If rows, labels and weights do not fit, or there are not two classes.
+    """
+    if y is None:
+        raise ValueError(f"{type(model).__name__} requires y to be passed, but the target y is None")
+    rows, labels = as_rows(X, at_least=2), _one_label_a_row(np.asarray(y))
+    if labels.shape != (len(rows),):
+        raise ValueError(f"y must hold one label a row: X has {len(rows)} rows, y has shape {labels.shape}")
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all():
+            raise ValueError("y contains NaN or infinity: every label must be known")
+        if (labels != np.rint(labels)).any():
+            raise ValueError("Unknown label type: continuous. Labels are names or whole numbers")
+    classes = np.unique(labels.astype(str) if labels.dtype.kind == "O" else labels)
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is multiclass: "
+            f"y must hold two classes, not {len(classes)} classes"
+        )
+    if len(classes) < 2:
+        raise ValueError(f"{type(model).__name__} is binary: y must hold two classes, not 1 class")
+    targets = (labels.astype(classes.dtype) == classes[1]).astype(np.float64)
+    weights = _class_weighted(row_weights(sample_weight, len(rows)), targets, classes, class_weight)
+    return rows, targets, weights / weights.mean(), classes
+
+
+def _one_label_a_row(labels: Array) -> Array:
+    """Return labels that came as one column as they should have come, with scikit-learn's warning."""
+    if labels.ndim != 2 or labels.shape[1] != 1:
+        return labels
+    from sklearn.exceptions import DataConversionWarning
+
+    warnings.warn(
+        "A column-vector y was passed when a 1d array was expected; it is taken as y.ravel()",
+        DataConversionWarning, stacklevel=2,
+    )  # fmt: skip
+    return labels.ravel()
+
+
+def _class_weighted(weights: Floats, targets: Floats, classes: Array, class_weight: ClassWeight) -> Floats:
+    """Return the rows' weights times those of their classes."""
+    if class_weight is None:
+        return weights
+    if class_weight == "balanced":
+        positive = float(weights @ targets / weights.sum())
+        if not 0.0 < positive < 1.0:
+            raise ValueError("sample_weight leaves only one class")
+        factors = 0.5 / (1.0 - positive), 0.5 / positive
+    elif isinstance(class_weight, Mapping):
+        # By their text: as JSON, where a model is stored, labels are nothing else.
+        given = {str(label): float(factor) for label, factor in class_weight.items()}
+        factors = given.get(str(classes[0]), 1.0), given.get(str(classes[1]), 1.0)
+    else:
+        raise ValueError(f"class_weight must be 'balanced', a mapping or None, not {class_weight!r}")
+    return weights * np.where(targets > 0.5, factors[1], factors[0])
 
 
 def row_weights(sample_weight: npt.ArrayLike | None, count: int) -> Floats:

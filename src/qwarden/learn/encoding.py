@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.learn._rows import fill_unknown, linear
-from qwarden.learn.base import Complexes, Estimator, Floats, as_rows, standard_scale
+from qwarden.learn.base import Complexes, Floats, Transformer, as_rows, standard_scale
 from qwarden.quantum import (
     FeatureMap,
     LocalBackend,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MapName = Literal["reupload", "z", "zz", "iqp"]
 
 
-class FixedEncoding(Estimator):
+class FixedEncoding(Transformer):
     """Rows to states: principal components, scaled, into a feature map.
 
     Parameters
@@ -39,13 +39,13 @@ class FixedEncoding(Estimator):
         concentrate.
     standardise : scale columns to unit variance first; a `Preprocessor` has done it already.
     backend : computes states; the local simulator by default.
+    entangled : False takes the map's unentangled twin: the same angles, no gate that links two qubits.
 
     Source: Shaydulin & Wild 2022, "Importance of kernel bandwidth in quantum machine learning".
     """
 
     _learnt_arrays = ("mean_", "projection_")
     _unstored_params = ("backend",)
-    _estimator_type_tag = "transformer"
 
     mean_: Floats
     projection_: Floats
@@ -60,6 +60,7 @@ class FixedEncoding(Estimator):
         bandwidth: float = 0.5,
         standardise: bool = False,
         backend: StateBackend | None = None,
+        entangled: bool = True,
     ) -> None:
         self.feature_map = feature_map
         self.qubits = qubits
@@ -69,6 +70,7 @@ class FixedEncoding(Estimator):
         self.bandwidth = bandwidth
         self.standardise = standardise
         self.backend = backend
+        self.entangled = entangled
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> Self:  # noqa: ARG002
         """Learn the principal components of rows (n, d)."""
@@ -90,7 +92,7 @@ class FixedEncoding(Estimator):
 
     def _prepare(self) -> None:
         kept = self.projection_.shape[1]
-        self._map = _build(self.feature_map, kept, self.qubits, self.layers)
+        self._map = _build(self.feature_map, kept, self.qubits, self.layers, self.entangled)
         # Maps of one feature a qubit get 0 where there are fewer components than qubits.
         self._weights = np.zeros((self.projection_.shape[0], self._map.features))
         self._weights[:, :kept] = self.projection_
@@ -119,13 +121,13 @@ class FixedEncoding(Estimator):
         return self._engine.states(self._map, angles)
 
 
-def _build(name: MapName, features: int, qubits: int, layers: int) -> FeatureMap:
+def _build(name: MapName, features: int, qubits: int, layers: int, entangled: bool) -> FeatureMap:
     if name == "reupload":
-        return reupload_map(features, qubits, layers)
+        return reupload_map(features, qubits, layers, entangled=entangled)
     if name == "z":
         return z_feature_map(qubits, layers)
     if name == "zz":
-        return zz_feature_map(qubits, layers, "linear")
+        return zz_feature_map(qubits, layers, "linear", entangled=entangled)
     if name == "iqp":
-        return iqp_feature_map(qubits, layers)
+        return iqp_feature_map(qubits, layers, entangled=entangled)
     raise ValueError(f"feature_map must be 'reupload', 'z', 'zz' or 'iqp', not {name!r}")

@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.progress import SILENT, Progress
+from qwarden.learn._landmarks import Loss
+from qwarden.learn._rows import FEW
 from qwarden.learn.base import BinaryEstimator, ClassWeight, Complexes, Floats, held_out
 from qwarden.learn.calibration import Platt
-from qwarden.learn.fidelity import FidelityMachine, Loss, Solver
+from qwarden.learn.fidelity import FidelityMachine, Solver
 from qwarden.learn.qnn import QNNClassifier
 from qwarden.learn.qsvc import fit_calibrated
 
@@ -29,6 +31,7 @@ class HybridClassifier(BinaryEstimator):
     calibration_share : share of each class held out for Platt's curve; with 0, or where a class is too
         small to spare any, the margin itself is the decision.
     seed : of the held-out rows and the landmarks.
+    entangled : False trains the unentangled twin: the network without its entangling gates.
 
     Attributes
     ----------
@@ -64,6 +67,7 @@ class HybridClassifier(BinaryEstimator):
         class_weight: ClassWeight = "balanced",
         calibration_share: float = 0.2,
         seed: int = 0,
+        entangled: bool = True,
     ) -> None:
         self.embedding = embedding
         self.solver: Solver = solver
@@ -74,6 +78,7 @@ class HybridClassifier(BinaryEstimator):
         self.class_weight: ClassWeight = class_weight
         self.calibration_share = calibration_share
         self.seed = seed
+        self.entangled = entangled
 
     def fit(
         self,
@@ -94,19 +99,21 @@ class HybridClassifier(BinaryEstimator):
         apart = held_out(targets, self.calibration_share, self.seed)
         network = QNNClassifier(seed=self.seed) if self.embedding is None else self.embedding
         if self._embedding is None or not network.warm_start:
-            self._embedding = type(network)(**network.get_params(deep=False))
+            settings = network.get_params(deep=False)
+            settings["entangled"] = self.entangled and network.entangled
+            self._embedding = type(network)(**settings)
         own = None if sample_weight is None else np.asarray(sample_weight, np.float64)[~apart]
         self.embedding_ = self._embedding.fit(rows[~apart], targets[~apart], own, progress=progress)
         self.machine_ = FidelityMachine(self.solver, self.C, self.loss, self.ridge, self.landmarks, self.seed)
-        curve = fit_calibrated(
-            self.machine_, self.embedding_.embed(rows), targets, weights, self.calibration_share,
-            self.seed, progress, apart,
-        )  # fmt: skip
+        curve = fit_calibrated(self.machine_, self.embedding_.embed(rows), targets, weights, apart, progress)
         self._slope, self._offset = curve.slope, curve.offset
         return self._finish()
 
     def _prepare(self) -> None:
         self._curve = Platt(self._slope, self._offset)
+        self._scorer = self.embedding_.row_scorer(
+            self._slope * self.machine_.observable(), self._slope * self.machine_.bias_ + self._offset
+        )
 
     _embedding: QNNClassifier | None = None
 
@@ -122,5 +129,8 @@ class HybridClassifier(BinaryEstimator):
 
     def decision_function(self, X: npt.ArrayLike) -> Floats:
         """Return the log-odds of `classes_[1]`, (n,)."""
-        margins = self.margin(X)
+        rows = self._check_rows(X)
+        if len(rows) <= FEW and self._scorer is not None:
+            return self._scorer(rows)
+        margins = self.machine_.margin(self.embedding_._states(rows))
         return self._curve.log_odds(margins)

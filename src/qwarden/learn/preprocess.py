@@ -42,6 +42,10 @@ class Preprocessor(Estimator):
     knots : the most points a quantile curve is kept at.
     prior_weight : rows of the overall rate that each code's log-odds start from.
     max_levels : the most codes of a column that get a column of their own, the most frequent first.
+    cross_fit : with 2 or more, `fit_transform` takes a row's log-odds of codes from the other of so many
+        random parts of the rows. Otherwise a rare code's log-odds tell the label of the very rows they were
+        counted on, and what is trained on them leans on that.
+    seed : of those parts.
 
     Attributes
     ----------
@@ -58,6 +62,9 @@ class Preprocessor(Estimator):
     ['bytes', 'bytes is unknown', 'flag is unknown']
     >>> p.transform([[10.0, np.nan], [np.nan, 5.0]]).round(6).tolist()
     [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+
+    Source: Micci-Barreca 2001, "A preprocessing scheme for high-cardinality categorical attributes", eq. (3)
+    (log-odds of codes).
     """
 
     _estimator_type_tag = "transformer"
@@ -75,12 +82,16 @@ class Preprocessor(Estimator):
         knots: int = 64,
         prior_weight: float = 20.0,
         max_levels: int = 64,
+        cross_fit: int = 0,
+        seed: int = 0,
     ) -> None:
         self.categorical = categorical
         self.nullable = nullable
         self.knots = knots
         self.prior_weight = prior_weight
         self.max_levels = max_levels
+        self.cross_fit = cross_fit
+        self.seed = seed
 
     def fit(
         self,
@@ -99,13 +110,7 @@ class Preprocessor(Estimator):
         self.feature_names_in_ = [f"x{i}" for i in range(rows.shape[1])] if names is None else list(names)
         if len(self.feature_names_in_) != rows.shape[1]:
             raise ValueError(f"{len(self.feature_names_in_)} names for {rows.shape[1]} columns")
-        positive = None
-        if y is not None:
-            labels = np.asarray(y)
-            if labels.shape != (len(rows),):
-                raise ValueError(f"y must hold one label a row: {labels.shape} for {len(rows)} rows")
-            positive = (labels == np.unique(labels)[-1]).astype(np.float64)
-
+        positive = _positive(y, len(rows))
         table = _Table()
         categorical, nullable = self._indices(self.categorical), self._indices(self.nullable)
         for column, name in enumerate(self.feature_names_in_):
@@ -131,9 +136,51 @@ class Preprocessor(Estimator):
         )
         return out
 
-    def fit_transform(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, **fit_params: Any) -> Floats:
-        """Fit, and transform the same rows."""
-        return self.fit(X, y, **fit_params).transform(X)
+    def fit_transform(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Floats:
+        """Fit, and transform the same rows; with `cross_fit`, log-odds of codes come from other rows."""
+        out = self.fit(X, y, sample_weight, **fit_params).transform(X)
+        rows = as_rows(X)
+        positive = _positive(y, len(rows))
+        if self.cross_fit >= 2 and positive is not None:
+            weights = row_weights(sample_weight, len(rows))
+            part = np.random.default_rng([self.seed, 7]).permutation(len(rows)) % self.cross_fit
+            for at in np.flatnonzero(self._kind == _TABLE):
+                values = rows[:, self.source_[at]]
+                known = ~np.isnan(values)
+                out[known, at] = self._odds_from_others(
+                    values[known], weights[known], positive[known], part[known]
+                )
+        return out
+
+    def _odds_from_others(self, values: Floats, weights: Floats, positive: Floats, part: Ints) -> Floats:
+        """Return each row's standardised log-odds, counted on the parts that it is not in, (n,)."""
+        codes, index = np.unique(values, return_inverse=True)
+        odds, _ = self._log_odds(index, weights, positive, len(codes))
+        mean, spread = odds[index].mean(), odds[index].std()
+        result = np.full(len(values), mean)
+        for number in np.unique(part):
+            mine, others = part == number, part != number
+            counted, prior = self._log_odds(index[others], weights[others], positive[others], len(codes))
+            if not np.isnan(prior):
+                result[mine] = counted[index[mine]]
+        standard: Floats = np.clip((result - mean) / spread, -LIMIT, LIMIT)
+        return standard
+
+    def _log_odds(self, index: Ints, weights: Floats, positive: Floats, codes: int) -> tuple[Floats, float]:
+        """Return the smoothed log-odds of each code, and those of all rows; nan where one class is absent."""
+        ones = np.bincount(index, weights * positive, codes)
+        total = np.bincount(index, weights, codes)
+        rate = float(ones.sum() / total.sum())
+        if not 0.0 < rate < 1.0:
+            return np.full(codes, np.nan), np.nan
+        smoothed = (ones + self.prior_weight * rate) / (total + self.prior_weight)
+        return np.log(smoothed) - np.log1p(-smoothed), float(np.log(rate) - np.log1p(-rate))
 
     def get_feature_names_out(self, input_features: object = None) -> Array:  # noqa: ARG002
         """Return the names of the output columns (scikit-learn's protocol)."""
@@ -179,17 +226,13 @@ class Preprocessor(Estimator):
                 table.add(column, f"{name} = {code:g}", _LEVEL, level=float(code), ys=hot)
         if positive is None or len(codes) < 2:
             return
-        ones = np.bincount(index, weights * positive, len(codes))
-        total = np.bincount(index, weights, len(codes))
-        rate = float(ones.sum() / total.sum())
-        if not 0.0 < rate < 1.0:
+        odds, prior = self._log_odds(index, weights, positive, len(codes))
+        if np.isnan(prior):
             return
-        smoothed = (ones + self.prior_weight * rate) / (total + self.prior_weight)
-        odds = np.log(smoothed) - np.log1p(-smoothed)
         mean = float(np.average(odds, weights=counts))
         spread = float(np.sqrt(np.average((odds - mean) ** 2, weights=counts)))
         if spread > 1e-9:
-            unseen = (np.log(rate) - np.log1p(-rate) - mean) / spread
+            unseen = (prior - mean) / spread
             table.add(
                 column, f"{name} log-odds", _TABLE, level=unseen, xs=codes,
                 ys=np.clip((odds - mean) / spread, -LIMIT, LIMIT),
@@ -241,6 +284,17 @@ class _Table:
         into._start = np.cumsum([0, *(len(ys) for ys in self.ys)]).astype(np.int64)
         into._xs = np.concatenate(self.xs)
         into._ys = np.concatenate(self.ys)
+
+
+def _positive(y: npt.ArrayLike | None, count: int) -> Floats | None:
+    """Return 1.0 for rows of the greatest label, 0.0 for others, (count,)."""
+    if y is None:
+        return None
+    labels = np.asarray(y)
+    if labels.shape != (count,):
+        raise ValueError(f"y must hold one label a row: {labels.shape} for {count} rows")
+    positive: Floats = (labels == np.unique(labels)[-1]).astype(np.float64)
+    return positive
 
 
 def _at(array: Floats | None, chosen: npt.NDArray[np.bool_]) -> Floats | None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qwarden.core.errors import Interrupted
 from qwarden.core.progress import SILENT, Progress, interruptible
-from qwarden.learn._rows import fill_unknown, linear
+from qwarden.learn._rows import FEW, fill_unknown, linear
 from qwarden.learn.base import (
     BinaryEstimator,
     ClassWeight,
@@ -21,7 +21,7 @@ from qwarden.learn.base import (
     standard_scale,
 )
 from qwarden.learn.optim import Adam, Batches
-from qwarden.quantum import LocalBackend, PauliSum, cz_ring_reupload
+from qwarden.quantum import LocalBackend, PauliSum, RowScorer, cz_ring_reupload
 
 if TYPE_CHECKING:
     from qwarden.quantum.backend import StateBackend
@@ -53,6 +53,7 @@ class QNNClassifier(BinaryEstimator):
     warm_start : go on with a stopped training, or from the weights of a finished one.
     seed : of weights, batches and noise. One seed on one thread gives one model, bit for bit.
     backend : computes expectation values; the local simulator by default.
+    entangled : False trains the unentangled twin: the same turns without the ring of CZ.
 
     Source: Perez-Salinas et al 2020, "Data re-uploading for a universal quantum classifier", eq. (7).
 
@@ -87,6 +88,7 @@ class QNNClassifier(BinaryEstimator):
         warm_start: bool = False,
         seed: int = 0,
         backend: StateBackend | None = None,
+        entangled: bool = True,
     ) -> None:
         self.qubits = qubits
         self.layers = layers
@@ -101,6 +103,7 @@ class QNNClassifier(BinaryEstimator):
         self.warm_start = warm_start
         self.seed = seed
         self.backend = backend
+        self.entangled = entangled
 
     # -- training --------------------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ class QNNClassifier(BinaryEstimator):
         self.mean_, self.scale_ = standard_scale(rows)
         rows = (fill_unknown(rows, self.mean_) - self.mean_) / self.scale_
         run = self._run = self._new_or_stopped_run(rows.shape[1])
-        network = _Network(self.qubits, self.layers, self.readout, self.backend or LocalBackend())
+        network = self._new_network()
         batches = Batches(len(rows), self.batch_size, self.seed)
         with interruptible() as stop, progress.task("train", total=self.steps) as task:
             task.advance(run.adam.taken)
@@ -148,6 +151,10 @@ class QNNClassifier(BinaryEstimator):
             self.parameters_ = run.parameters.copy()
         return self._finish()
 
+    def _new_network(self) -> _Network:
+        backend = self.backend or LocalBackend()
+        return _Network(self.qubits, self.layers, self.readout, backend, self.entangled)
+
     _run: _Run | None = None
 
     def _new_or_stopped_run(self, features: int) -> _Run:
@@ -171,15 +178,30 @@ class QNNClassifier(BinaryEstimator):
         # Standardising is one more linear map: fold it into the weights.
         self._weights = np.ascontiguousarray((W / self.scale_).T)
         self._biases = b - self.mean_ @ self._weights
-        self._network = _Network(self.qubits, self.layers, self.readout, self.backend or LocalBackend())
+        self._network = self._new_network()
+        self._scorer = self.row_scorer(
+            self._network.readout_diagonal(self._readout_weights), self._readout_bias
+        )
+
+    def row_scorer(self, observable: npt.ArrayLike, offset: float) -> RowScorer | None:
+        """Return one compiled call from rows to the observable in their states, plus `offset`.
+
+        None where another machine computes the states, or where they are too large for it to pay.
+        """
+        circuit = self._network.circuit
+        if circuit.dimension > RowScorer.MAX_DIMENSION or not isinstance(self._network.backend, LocalBackend):
+            return None
+        return RowScorer(circuit, self._weights, self._biases, self.mean_, observable, offset)
 
     def _angles(self, rows: Floats) -> Floats:
         return linear(rows, self.mean_, self._weights, self._biases)
 
     def decision_function(self, X: npt.ArrayLike) -> Floats:
         """Return the log-odds of `classes_[1]`, (n,)."""
-        angles = self._angles(self._check_rows(X))
-        expectations = self._network.expectations(angles)
+        rows = self._check_rows(X)
+        if len(rows) <= FEW and self._scorer is not None:
+            return self._scorer(rows)
+        expectations = self._network.expectations(self._angles(rows))
         result: Floats = expectations @ self._readout_weights + self._readout_bias
         return result
 
@@ -245,8 +267,10 @@ class _Run:
 class _Network:
     """The circuit, its readout, and the loss with its gradient."""
 
-    def __init__(self, qubits: int, layers: int, readout: Readout, backend: StateBackend) -> None:
-        self.circuit = cz_ring_reupload(qubits, layers)
+    def __init__(
+        self, qubits: int, layers: int, readout: Readout, backend: StateBackend, entangled: bool = True
+    ) -> None:
+        self.circuit = cz_ring_reupload(qubits, layers, entangled=entangled)
         self.layers, self.readout, self.backend = layers, readout, backend
 
     @cached_property
@@ -254,6 +278,15 @@ class _Network:
         qubits = self.circuit.qubits
         pairs = _pairs(qubits, self.readout)
         return [*(PauliSum.z(i) for i in range(qubits)), *(PauliSum.zz(i, j) for i, j in pairs)]
+
+    def readout_diagonal(self, weights: Floats) -> Floats:
+        """Return the weighted sum of the observables, all made of Z, on each basis state."""
+        z = np.arange(self.circuit.dimension)
+        total = np.zeros(self.circuit.dimension)
+        for weight, observable in zip(weights, self.observables, strict=True):
+            for term in observable.terms:
+                total += weight * term.coefficient * (1.0 - 2.0 * (np.bitwise_count(z & term.z) & 1))
+        return total
 
     def expectations(self, angles: Floats) -> Floats:
         return self.backend.expectations(self.circuit, angles, self.observables)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.progress import SILENT, Progress
-from qwarden.learn.base import BinaryEstimator, ClassWeight, Complexes, Floats, held_out
+from qwarden.learn._landmarks import Loss
+from qwarden.learn.aligned import AlignedEncoding
+from qwarden.learn.base import ClassWeight, Complexes, Floats, held_out
 from qwarden.learn.calibration import Platt, fit_platt
+from qwarden.learn.encoded import Bools, EncodedClassifier
 from qwarden.learn.encoding import FixedEncoding, MapName
-from qwarden.learn.fidelity import FidelityMachine, Loss, Solver
+from qwarden.learn.fidelity import FidelityMachine, Solver
 
 if TYPE_CHECKING:
     from qwarden.quantum.backend import StateBackend
 
 
-class QSVC(BinaryEstimator):
+class QSVC(EncodedClassifier):
     """A support vector classifier whose kernel is the fidelity of states.
 
     Rows become principal components, those angles, those states (`FixedEncoding`), and a
@@ -32,11 +34,15 @@ class QSVC(BinaryEstimator):
         small to spare any, the margin itself is the decision.
     seed : of the held-out rows and the landmarks.
     backend : computes states; the local simulator by default.
+    entangled : False takes the unentangled twin of the map.
+    encoding : trained instead of the fixed encoding that the parameters above describe, so that the
+        kernel is a trained one. It is not shown the labels of held-out rows.
 
     Source: Havlicek et al 2019, "Supervised learning with quantum-enhanced feature spaces".
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(300, 2))
     >>> y = np.where((X**2).sum(axis=1) > 1.4, "outside", "inside")
@@ -47,9 +53,7 @@ class QSVC(BinaryEstimator):
     _learnt_arrays = ("classes_",)
     _learnt_facts = ("n_features_in_", "_slope", "_offset")
     _learnt_parts = {"encoding_": FixedEncoding, "machine_": FidelityMachine}  # noqa: RUF012
-    _unstored_params = ("backend",)
 
-    encoding_: FixedEncoding
     machine_: FidelityMachine
     _slope: float
     _offset: float
@@ -72,6 +76,8 @@ class QSVC(BinaryEstimator):
         calibration_share: float = 0.2,
         seed: int = 0,
         backend: StateBackend | None = None,
+        entangled: bool = True,
+        encoding: AlignedEncoding | None = None,
     ) -> None:
         self.feature_map: MapName = feature_map
         self.qubits = qubits
@@ -89,6 +95,8 @@ class QSVC(BinaryEstimator):
         self.calibration_share = calibration_share
         self.seed = seed
         self.backend = backend
+        self.entangled = entangled
+        self.encoding = encoding
 
     def fit(
         self,
@@ -100,15 +108,10 @@ class QSVC(BinaryEstimator):
     ) -> Self:
         """Learn from rows (n, d), labels of two kinds and weights (n,)."""
         rows, targets, weights = self._begin(X, y, sample_weight, self.class_weight)
-        self.encoding_ = FixedEncoding(
-            self.feature_map, self.qubits, self.layers, self.pca, self.scale_power, self.bandwidth,
-            self.standardise, self.backend,
-        ).fit(rows)  # fmt: skip
+        apart = held_out(targets, self.calibration_share, self.seed)
+        states = self._fit_encoding(rows, targets, weights, ~apart, progress)
         self.machine_ = FidelityMachine(self.solver, self.C, self.loss, self.ridge, self.landmarks, self.seed)
-        curve = fit_calibrated(
-            self.machine_, self.encoding_.states(rows), targets, weights, self.calibration_share,
-            self.seed, progress,
-        )  # fmt: skip
+        curve = fit_calibrated(self.machine_, states, targets, weights, apart, progress)
         self._slope, self._offset = curve.slope, curve.offset
         return self._finish()
 
@@ -117,8 +120,8 @@ class QSVC(BinaryEstimator):
 
     def margin(self, X: npt.ArrayLike) -> Floats:
         """Return the uncalibrated margin, (n,)."""
-        rows = self._check_rows(X)
-        return self.machine_.margin(self.encoding_._states(rows))
+        states = self.embed(X)
+        return self.machine_.margin(states)
 
     def decision_function(self, X: npt.ArrayLike) -> Floats:
         """Return the log-odds of `classes_[1]`, (n,)."""
@@ -126,22 +129,27 @@ class QSVC(BinaryEstimator):
         return self._curve.log_odds(margins)
 
 
+class StateMachine(Protocol):
+    """A machine that separates states."""
+
+    def fit_states(
+        self, states: Complexes, targets: Floats, weights: Floats | None = None, *, progress: Progress
+    ) -> Any:
+        """Learn from states (n, 2**q), targets (0.0 or 1.0) and weights (n,)."""
+
+    def margin(self, states: Complexes) -> Floats:
+        """Return the decision value of each state, (n,)."""
+
+
 def fit_calibrated(
-    machine: FidelityMachine,
+    machine: StateMachine,
     states: Complexes,
     targets: Floats,
     weights: Floats,
-    share: float,
-    seed: int,
+    apart: Bools,
     progress: Progress,
-    apart: npt.NDArray[np.bool_] | None = None,
 ) -> Platt:
-    """Fit `machine` on one part of the rows and Platt's curve of its margins on the other.
-
-    `apart` marks the other part; by default it is drawn, `share` of each class.
-    """
-    if apart is None:
-        apart = held_out(targets, share, seed)
+    """Fit `machine` on the rows that are not `apart`, and Platt's curve of its margins on those that are."""
     machine.fit_states(states[~apart], targets[~apart], weights[~apart], progress=progress)
     if not apart.any():
         return Platt()

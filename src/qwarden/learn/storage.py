@@ -28,15 +28,22 @@ import numpy.typing as npt
 from qwarden.core.errors import ModelError
 from qwarden.core.files import atomic_write, canonical_json, sha256
 from qwarden.core.signing import SigningKey, TrustedKeys
+from qwarden.learn.aligned import AlignedEncoding
+from qwarden.learn.autoencoder import QuantumAutoencoder
 from qwarden.learn.base import Array, Estimator, State
 from qwarden.learn.bundle import Bundle
 from qwarden.learn.encoding import FixedEncoding
 from qwarden.learn.fidelity import FidelityMachine
+from qwarden.learn.forests import IsolationForestTwin
 from qwarden.learn.fusion import ConformalFusion
 from qwarden.learn.hybrid import HybridClassifier
+from qwarden.learn.linear import LogisticTwin
+from qwarden.learn.margins import OneClassSVMTwin, RBFSVMTwin
 from qwarden.learn.neighbours import KNeighborsTwin, NeighborDistanceTwin
 from qwarden.learn.one_class import QuantumOneClass
 from qwarden.learn.preprocess import Preprocessor
+from qwarden.learn.projected import ProjectedMachine, ProjectedQSVC
+from qwarden.learn.qknn import QKNNClassifier
 from qwarden.learn.qnn import QNNClassifier
 from qwarden.learn.qsvc import QSVC
 from qwarden.learn.trees import ExtraTreesTwin, GradientBoostingTwin
@@ -53,9 +60,10 @@ _KINDS: Final = "fciubU"  # floats, complex, integers, bools, fixed-width text; 
 ESTIMATORS: Final[dict[str, type[Estimator]]] = {
     kind.__name__: kind
     for kind in (
-        ConformalFusion, ExtraTreesTwin, FidelityMachine, FixedEncoding, GradientBoostingTwin,
-        HybridClassifier, KNeighborsTwin, NeighborDistanceTwin, Preprocessor, QNNClassifier, QSVC,
-        QuantumOneClass,
+        AlignedEncoding, ConformalFusion, ExtraTreesTwin, FidelityMachine, FixedEncoding,
+        GradientBoostingTwin, HybridClassifier, IsolationForestTwin, KNeighborsTwin, LogisticTwin,
+        NeighborDistanceTwin, OneClassSVMTwin, Preprocessor, ProjectedMachine, ProjectedQSVC,
+        QKNNClassifier, QNNClassifier, QSVC, QuantumAutoencoder, QuantumOneClass, RBFSVMTwin,
     )
 }  # fmt: skip
 """The only classes a file may name."""

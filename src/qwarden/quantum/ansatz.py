@@ -2,6 +2,9 @@
 
 Each returns a `Circuit` whose angle columns stand in the order the source counts its parameters, so that
 weights can be exchanged with it one to one.
+
+With ``entangled=False`` each is its unentangled twin: the same turns and the same columns without the
+two-qubit gates, so that its states are products and what entanglement adds can be measured.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from qwarden.quantum.circuit import Angle, Circuit, Gate, blocks
 from qwarden.quantum.feature_maps import cz_ring
 
 
-def real_amplitudes(qubits: int, reps: int = 3, entanglement: str = "reverse_linear") -> Circuit:
+def real_amplitudes(
+    qubits: int, reps: int = 3, entanglement: str = "reverse_linear", *, entangled: bool = True
+) -> Circuit:
     """Return RealAmplitudes: layers of RY, with CX between them; its states are real.
 
     Columns: ``qubits * (reps + 1)``, layer by layer.
@@ -23,24 +28,27 @@ def real_amplitudes(qubits: int, reps: int = 3, entanglement: str = "reverse_lin
     >>> real_amplitudes(4).columns
     16
     """
-    return _two_local(qubits, ("ry",), reps, entanglement)
+    return _two_local(qubits, ("ry",), reps, entanglement if entangled else None)
 
 
-def efficient_su2(qubits: int, reps: int = 3, entanglement: str = "reverse_linear") -> Circuit:
+def efficient_su2(
+    qubits: int, reps: int = 3, entanglement: str = "reverse_linear", *, entangled: bool = True
+) -> Circuit:
     """Return EfficientSU2: layers of RY and RZ, with CX between them.
 
     Columns: ``2 * qubits * (reps + 1)``, layer by layer, in each first all RY, then all RZ.
 
     Source: Qiskit, `qiskit.circuit.library.efficient_su2`.
     """
-    return _two_local(qubits, ("ry", "rz"), reps, entanglement)
+    return _two_local(qubits, ("ry", "rz"), reps, entanglement if entangled else None)
 
 
-def _two_local(qubits: int, rotations: tuple[str, ...], reps: int, entanglement: str) -> Circuit:
+def _two_local(qubits: int, rotations: tuple[str, ...], reps: int, entanglement: str | None) -> Circuit:
     if reps < 0:
         raise UsageError(f"reps is {reps}: expected 0 or more")
     column = itertools.count()
-    links = [Gate("cx", pair) for pair in (blocks(qubits, 2, entanglement) if qubits > 1 else [])]
+    pairs = blocks(qubits, 2, entanglement) if entanglement is not None and qubits > 1 else []
+    links = [Gate("cx", pair) for pair in pairs]
     gates: list[Gate] = []
     for layer in range(reps + 1):
         gates += links if layer else []
@@ -48,7 +56,7 @@ def _two_local(qubits: int, rotations: tuple[str, ...], reps: int, entanglement:
     return Circuit(qubits, gates)
 
 
-def strongly_entangling(qubits: int, layers: int) -> Circuit:
+def strongly_entangling(qubits: int, layers: int, *, entangled: bool = True) -> Circuit:
     """Return strongly entangling layers: RZ, RY, RZ on each qubit, then a ring of CX whose range grows.
 
     Columns: ``3 * qubits * layers`` in the order of PennyLane's weights (layers, qubits, 3).
@@ -64,13 +72,13 @@ def strongly_entangling(qubits: int, layers: int) -> Circuit:
     for layer in range(layers):
         for qubit in range(qubits):
             gates += [Gate(name, (qubit,), Angle(next(column))) for name in ("rz", "ry", "rz")]
-        if qubits > 1:
+        if entangled and qubits > 1:
             reach = layer % (qubits - 1) + 1
             gates += [Gate("cx", (q, (q + reach) % qubits)) for q in range(qubits)]
     return Circuit(qubits, gates)
 
 
-def cz_ring_reupload(qubits: int, layers: int) -> Circuit:
+def cz_ring_reupload(qubits: int, layers: int, *, entangled: bool = True) -> Circuit:
     """Return the trainable re-upload: per layer RY and RZ on each qubit, then a ring of CZ.
 
     Columns: ``2 * qubits * layers``; layer by layer, in each first all RY, then all RZ. The caller
@@ -80,6 +88,8 @@ def cz_ring_reupload(qubits: int, layers: int) -> Circuit:
 
     >>> cz_ring_reupload(4, 2)
     Circuit(qubits=4, gates=24, columns=16, depth=12, two_qubit_gates=8)
+    >>> cz_ring_reupload(4, 2, entangled=False)
+    Circuit(qubits=4, gates=16, columns=16, depth=4, two_qubit_gates=0)
     """
     if layers < 1:
         raise UsageError(f"layers is {layers}: expected 1 or more")
@@ -87,5 +97,5 @@ def cz_ring_reupload(qubits: int, layers: int) -> Circuit:
     gates: list[Gate] = []
     for _ in range(layers):
         gates += [Gate(name, (q,), Angle(next(column))) for name in ("ry", "rz") for q in range(qubits)]
-        gates += cz_ring(qubits)
+        gates += cz_ring(qubits) if entangled else []
     return Circuit(qubits, gates)

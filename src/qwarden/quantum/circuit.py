@@ -305,6 +305,29 @@ class Circuit:
         """Return the circuit that undoes this one when given the same angles."""
         return Circuit(self.qubits, (gate.inverse() for gate in reversed(self.gates)), self.columns)
 
+    # How it looks.
+
+    def draw(self, width: int | None = 100) -> str:
+        """Return the circuit as text; longer than `width` characters it is folded, None does not fold.
+
+        >>> print(Circuit(2).h(0).cx(0, 1).ry(1, 2 * Angle(0)).draw())
+              ┌───┐
+        q0: ──┤ H ├──●───────────────
+              └───┘  │
+                     │  ┌─────────┐
+        q1: ─────────⊕──┤ RY(2θ0) ├──
+                        └─────────┘
+        """
+        from qwarden.quantum.drawing import draw
+
+        return draw(self, width)
+
+    def to_svg(self, width: int | None = 960) -> str:
+        """Return the circuit as an SVG document; wider than `width` pixels it is folded."""
+        from qwarden.quantum.drawing import to_svg
+
+        return to_svg(self, width)
+
     # Angles.
 
     def check_angles(self, angles: npt.ArrayLike) -> FloatArray:

@@ -3,6 +3,9 @@
 A `FeatureMap` is a `Circuit` that also knows which products of features its angle columns are
 (`FeatureMap.angles`) and how a gradient flows back through them (`FeatureMap.pullback`).
 
+With ``entangled=False`` a map is its unentangled twin: the same angle columns load the same products of
+features, but the phase of a group of qubits turns its last qubit alone, and nothing links two qubits.
+
 Sources: Havlicek et al 2019, "Supervised learning with quantum-enhanced feature spaces", eq. (1)-(3), in
 Qiskit's form (`z_feature_map`, `zz_feature_map`, `pauli_feature_map`: the same circuits gate for gate);
 IQP as PennyLane's `IQPEmbedding`; re-uploading after Perez-Salinas et al 2020.
@@ -131,20 +134,28 @@ def z_feature_map(qubits: int, reps: int = 2, *, scale: float = 2.0) -> FeatureM
 
 
 def zz_feature_map(
-    qubits: int, reps: int = 2, entanglement: str = "full", *, scale: float = 2.0
+    qubits: int,
+    reps: int = 2,
+    entanglement: str = "full",
+    *,
+    scale: float = 2.0,
+    entangled: bool = True,
 ) -> FeatureMap:
     """Return the ZZ feature map: the Z map with ``exp(i (pi - x_i)(pi - x_j) Z Z)`` on each pair.
 
     Parameters
     ----------
     entanglement : ``linear``, ``reverse_linear``, ``circular`` or ``full`` (see `blocks`).
+    entangled : False for the unentangled twin.
 
     >>> zz_feature_map(4, entanglement="linear")
     FeatureMap(qubits=4, gates=34, columns=7, depth=19, two_qubit_gates=12)
+    >>> zz_feature_map(4, entanglement="linear", entangled=False)
+    FeatureMap(qubits=4, gates=22, columns=7, depth=6, two_qubit_gates=0)
     """
     if qubits < 2:
         raise UsageError("the ZZ feature map needs at least 2 qubits")
-    return pauli_feature_map(qubits, ["Z", "ZZ"], reps, entanglement, scale=scale)
+    return pauli_feature_map(qubits, ["Z", "ZZ"], reps, entanglement, scale=scale, entangled=entangled)
 
 
 def pauli_feature_map(
@@ -154,6 +165,7 @@ def pauli_feature_map(
     entanglement: str = "full",
     *,
     scale: float = 2.0,
+    entangled: bool = True,
 ) -> FeatureMap:
     """Return the Pauli feature map.
 
@@ -165,6 +177,7 @@ def pauli_feature_map(
     ----------
     paulis : strings of I, X, Y, Z; the leftmost character acts on the group's last qubit.
     entanglement : which groups (see `blocks`).
+    entangled : False for the unentangled twin.
 
     Raises
     ------
@@ -185,7 +198,8 @@ def pauli_feature_map(
             product = tuple(sorted(group))
             if product not in products:
                 products.append(product)
-            layer += _evolution(letters, scale * Angle(products.index(product)))
+            angle = scale * Angle(products.index(product))
+            layer += _evolution(letters if entangled else letters[-1:], angle)
     return FeatureMap(qubits, layer * reps, qubits, products, math.pi)
 
 
@@ -203,7 +217,9 @@ def _evolution(letters: list[tuple[int, str]], angle: Angle) -> list[Gate]:
     return [*basis, *chain, Gate("p", (qubits[-1],), angle), *reversed(chain), *back]
 
 
-def iqp_feature_map(qubits: int, reps: int = 1, entanglement: str = "full") -> FeatureMap:
+def iqp_feature_map(
+    qubits: int, reps: int = 1, entanglement: str = "full", *, entangled: bool = True
+) -> FeatureMap:
     """Return the IQP embedding: H, ``RZ(x_i)`` on each qubit and ``RZZ(x_i x_j)`` on each pair.
 
     Source: PennyLane, `IQPEmbedding` (its wire i is qubit i).
@@ -214,11 +230,12 @@ def iqp_feature_map(qubits: int, reps: int = 1, entanglement: str = "full") -> F
     pairs = blocks(qubits, 2, entanglement) if qubits > 1 else []
     products: list[Features] = [(q,) for q in range(qubits)] + [(min(p), max(p)) for p in pairs]
     layer = [gate for q in range(qubits) for gate in (Gate("h", (q,)), Gate("rz", (q,), Angle(q)))]
-    layer += [Gate("rzz", pair, Angle(qubits + i)) for i, pair in enumerate(pairs)]
+    name, kept = ("rzz", 2) if entangled else ("rz", 1)
+    layer += [Gate(name, pair[-kept:], Angle(qubits + i)) for i, pair in enumerate(pairs)]
     return FeatureMap(qubits, layer * reps, qubits, products)
 
 
-def reupload_map(features: int, qubits: int, layers: int) -> FeatureMap:
+def reupload_map(features: int, qubits: int, layers: int, *, entangled: bool = True) -> FeatureMap:
     """Return angle re-uploading: data enters each layer again, as RY and RZ, before a ring of CZ.
 
     Layer by layer and qubit by qubit, two features are loaded, RY then RZ, starting over at the first
@@ -237,7 +254,7 @@ def reupload_map(features: int, qubits: int, layers: int) -> FeatureMap:
     for _ in range(layers):
         for qubit in range(qubits):
             gates += [Gate(name, (qubit,), Angle(next(turn) % features)) for name in ("ry", "rz")]
-        gates += cz_ring(qubits)
+        gates += cz_ring(qubits) if entangled else []
     return FeatureMap(qubits, gates, features, [(f,) for f in range(features)])
 
 

@@ -5,23 +5,34 @@ products of real matrices (`fidelity_kernel`), a weighted sum of kernels is one 
 (`observable_form`), and a few landmark rows span it well (`nystrom_landmarks`). `swap_test` is how a
 quantum processor would measure it.
 
-States are complex128 of shape (n, 2**q), as `LocalBackend.states` returns them.
+States are complex128 of shape (n, 2**q), as `LocalBackend.states` returns them. Where all states of a
+call are complex64, kernels and values are computed in float32.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.errors import UsageError
 from qwarden.quantum._fidelity import cross_kernel, symmetric_kernel
+from qwarden.quantum.backend import Backend
 from qwarden.quantum.circuit import Angle, Circuit, ComplexArray, FloatArray, Gate
+from qwarden.quantum.pauli import PauliSum
+from qwarden.quantum.precision import RealArray, SingleComplexArray, SingleFloatArray, StateArray
 
 
-def fidelity_kernel(A: ComplexArray, B: ComplexArray | None = None) -> FloatArray:
+@overload
+def fidelity_kernel(  # type: ignore[overload-overlap]
+    A: ComplexArray, B: ComplexArray | None = None
+) -> FloatArray: ...
+@overload
+def fidelity_kernel(A: SingleComplexArray, B: SingleComplexArray | None = None) -> SingleFloatArray: ...
+def fidelity_kernel(A: StateArray, B: StateArray | None = None) -> RealArray:
     """Return the kernel matrix ``K[i, j] = |<A_i|B_j>|^2``.
 
     Parameters
@@ -31,7 +42,7 @@ def fidelity_kernel(A: ComplexArray, B: ComplexArray | None = None) -> FloatArra
 
     Returns
     -------
-    float64, shape (n, m); exactly symmetric where B is None.
+    float64 (float32 where all states are complex64), shape (n, m); exactly symmetric where B is None.
 
     Raises
     ------
@@ -43,17 +54,23 @@ def fidelity_kernel(A: ComplexArray, B: ComplexArray | None = None) -> FloatArra
     >>> fidelity_kernel(np.array([[1, 0], [1j, 1]]) / np.array([[1], [2**0.5]])).round(12).tolist()
     [[1.0, 0.5], [0.5, 1.0]]
     """
-    A = _states(A)
+    single = _single(A, B)
+    A = _states(A, single=single)
     if B is None:
         return symmetric_kernel(A)
-    B = _states(B)
+    B = _states(B, single=single)
     if A.shape[1] != B.shape[1]:
         raise UsageError(f"states of dimension {A.shape[1]} and {B.shape[1]} have no kernel")
     return cross_kernel(A, B)
 
 
 def swap_test(
-    A: ComplexArray, B: ComplexArray | None = None, *, shots: int | None = None, seed: int | None = None
+    A: ComplexArray,
+    B: ComplexArray | None = None,
+    *,
+    shots: int | None = None,
+    seed: int | None = None,
+    backend: Backend | None = None,
 ) -> FloatArray:
     """Return the kernel matrix as a swap test would estimate it.
 
@@ -65,13 +82,17 @@ def swap_test(
     A, B : as `fidelity_kernel`.
     shots : runs for each entry; None returns the exact kernel.
     seed : seed of the shots; needed with `shots`.
+    backend : what runs `swap_test_circuit` for each pair of states, with its noise; None: a perfect
+        machine, whose outcome follows from the kernel.
 
     Raises
     ------
-    UsageError : `shots` is below 1 or comes without `seed`.
+    UsageError : `shots` is below 1 or comes without `seed`, or the states have different dimensions.
 
     Source: Buhrman et al 2001, "Quantum fingerprinting". The circuit itself is `swap_test_circuit`.
     """
+    if backend is not None:
+        return _run_swap_tests(backend, A, B, shots, seed)
     exact = fidelity_kernel(A, B)
     if shots is None:
         return exact
@@ -82,6 +103,34 @@ def swap_test(
     if B is None:  # one experiment a pair, not two
         zeros = np.triu(zeros) + np.triu(zeros, 1).T
     return 2.0 * zeros / shots - 1.0
+
+
+def _run_swap_tests(
+    backend: Backend, A: ComplexArray, B: ComplexArray | None, shots: int | None, seed: int | None
+) -> FloatArray:
+    """Return the ancilla's <Z> for each pair of states; where B is None, one experiment a pair, not two."""
+    A = _states(A)
+    second = A if B is None else _states(B)
+    if A.shape[1] != second.shape[1]:
+        raise UsageError(f"states of dimension {A.shape[1]} and {second.shape[1]} have no kernel")
+    circuit = swap_test_circuit((A.shape[1] - 1).bit_length())
+    rows, columns = np.triu_indices(len(A)) if B is None else np.indices((len(A), len(second))).reshape(2, -1)
+    seeds = np.random.default_rng(seed)
+    kernel = np.empty((len(A), len(second)))
+    step = max(1, (1 << 22) // circuit.dimension)  # 64 MiB of pairs at once
+    for first in range(0, len(rows), step):
+        i, j = rows[first : first + step], columns[first : first + step]
+        initial = np.zeros((len(i), circuit.dimension), dtype=np.complex128)
+        pairs = second[j][:, :, None] * A[i][:, None, :]
+        initial[:, : circuit.dimension // 2] = pairs.reshape(len(i), -1)
+        part_seed = None if seed is None else int(seeds.integers(2**63))
+        found = backend.expectations(
+            circuit, np.zeros((1, 0)), [PauliSum.z(circuit.qubits - 1)], initial, shots, part_seed
+        )[:, 0]
+        kernel[i, j] = found
+        if B is None:
+            kernel[j, i] = found
+    return kernel
 
 
 def swap_test_circuit(qubits: int) -> Circuit:
@@ -148,17 +197,21 @@ def observable_form(states: ComplexArray, weights: npt.ArrayLike) -> ComplexArra
     return (states.T * scale) @ states.conj()
 
 
-def evaluate_form(form: ComplexArray, states: ComplexArray) -> FloatArray:
-    """Return ``<phi|M|phi>`` for each row of `states`, shape (n,).
+@overload
+def evaluate_form(form: ComplexArray, states: ComplexArray) -> FloatArray: ...
+@overload
+def evaluate_form(form: StateArray, states: SingleComplexArray) -> SingleFloatArray: ...
+def evaluate_form(form: StateArray, states: StateArray) -> RealArray:
+    """Return ``<phi|M|phi>`` for each row of `states`, shape (n,); in float32 where they are complex64.
 
     >>> import numpy as np
     >>> evaluate_form(np.diag([1, -1]).astype(complex), np.array([[0.6, 0.8j]])).round(12).tolist()
     [-0.28]
     """
-    states = _states(states)
+    states = _states(states, single=_single(states))
     if form.shape != (states.shape[1], states.shape[1]):
         raise UsageError(f"a form of shape {form.shape} does not fit states of dimension {states.shape[1]}")
-    image = states @ form.T
+    image = states @ form.T.astype(states.dtype, copy=False)
     return np.asarray((states.real * image.real + states.imag * image.imag).sum(axis=1))
 
 
@@ -248,9 +301,14 @@ def _pivoted_rows(
     return np.array(rows, dtype=np.intp)
 
 
-def _states(states: ComplexArray) -> ComplexArray:
-    """Return `states` as C-ordered complex128 rows."""
-    array = np.ascontiguousarray(states, dtype=np.complex128)
+def _single(*states: StateArray | None) -> bool:
+    """Return whether all given states are in single precision."""
+    return all(np.asarray(part).dtype == np.complex64 for part in states if part is not None)
+
+
+def _states(states: StateArray, *, single: bool = False) -> Any:
+    """Return `states` as C-ordered rows of complex128, or of complex64."""
+    array = np.ascontiguousarray(states, dtype=np.complex64 if single else np.complex128)
     if array.ndim != 2:
         raise UsageError(f"states must have the shape (n, 2**q), not {array.shape}")
     # Compiled code knows writable arrays only; another kind would be compiled anew.

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone, is_classifier, is_outlier_detector
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -23,6 +24,8 @@ CLASSIFIERS = [
     learn.GradientBoostingTwin(iterations=20),
     learn.ExtraTreesTwin(trees=20),
     learn.KNeighborsTwin(),
+    learn.QKNNClassifier(qubits=2, layers=1),
+    learn.ProjectedQSVC(qubits=2, layers=1),
 ]
 ONE_CLASS = [learn.QuantumOneClass(qubits=2, layers=1), learn.NeighborDistanceTwin()]
 
@@ -142,6 +145,8 @@ def test_pipeline_search_and_cross_validation(halves):
         ([[1.0], [2.0], [3.0]], [0, 1, 2], "two classes"),
         ([[1.0], [2.0]], [0.0, np.nan], "NaN"),
         ([[1.0], [2.0]], [0, 1, 1], "one label a row"),
+        ([[1.0], [2.0]], [0.5, 1.0], "Unknown label type"),
+        ([[1.0], [2.0]], None, "requires y"),
         ([[1.0 + 1j], [2.0]], [0, 1], "Complex"),
         (np.zeros((2, 0)), [0, 1], "0 feature"),
     ],
@@ -149,6 +154,27 @@ def test_pipeline_search_and_cross_validation(halves):
 def test_bad_training_sets_are_refused(X, y, complaint):
     with pytest.raises(ValueError, match=complaint):
         learn.QNNClassifier(steps=1).fit(X, y)
+
+
+def test_sparse_rows_are_refused():
+    with pytest.raises(TypeError, match="Sparse"):
+        learn.QNNClassifier(steps=1).fit(csr_array(np.eye(2)), [0, 1])
+
+
+def test_class_weights_are_those_of_repeated_rows():
+    """Attacks counted three times, by their weight or by repetition; text and numbers name a label alike."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 2))
+    y = (X[:, 0] + rng.normal(size=60) > 0).astype(int)
+    repeated = np.concatenate([np.arange(60), *[np.flatnonzero(y)] * 2])
+    plain = learn.LogisticTwin(class_weight=None)
+    counted = clone(plain).fit(X[repeated], y[repeated]).decision_function(X)
+    for class_weight in ({1: 3.0}, {"0": 1.0, "1": 3.0}):
+        weighted = clone(plain).set_params(class_weight=class_weight).fit(X, y).decision_function(X)
+        np.testing.assert_allclose(weighted, counted, atol=1e-6)
+    assert np.abs(clone(plain).fit(X, y).decision_function(X) - counted).min() > 0.5
+    with pytest.raises(ValueError, match="class_weight must be"):
+        clone(plain).set_params(class_weight="heavy").fit(X, y)
 
 
 @pytest.mark.parametrize("weight", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, np.nan], [1.0, 0.0]])

@@ -19,7 +19,7 @@ def ring(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 NETWORK = QNNClassifier(qubits=3, layers=2, steps=120, learning_rate=0.05, batch_size=64)
 
 
-@pytest.mark.parametrize("solver", ["dual", "nystrom"])
+@pytest.mark.parametrize("solver", ["dual", "nystrom", "primal"])
 def test_qsvc_separates_a_ring(solver):
     X, y = ring()
     fresh, labels = ring(seed=1)

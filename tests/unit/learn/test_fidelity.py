@@ -108,8 +108,9 @@ def test_squared_hinge_is_at_its_minimum():
 def test_landmarks_among_many_rows_separate_new_ones(loss):
     states, y = cloud(3000, 4)
     fresh, labels = cloud(500, 4, seed=1)
-    machine = FidelityMachine(loss=loss, landmarks=40, ridge=1e-6).fit_states(states, y.astype(float))
-    assert machine.support_count_ <= 40
+    machine = FidelityMachine("nystrom", loss=loss, landmarks=40, ridge=1e-6)
+    machine.fit_states(states, y.astype(float))
+    assert 0 < machine.support_count_ <= 40
     assert ((machine.margin(fresh) > 0) == labels).mean() > 0.95
 
 
@@ -120,13 +121,40 @@ def test_auto_takes_the_dual_for_few_rows():
     assert (auto.margin(states) == dual.margin(states)).all()
 
 
+def test_auto_takes_the_primal_for_more_rows_and_landmarks_for_large_states(monkeypatch):
+    monkeypatch.setattr("qwarden.learn.fidelity.DUAL_LIMIT", 99)
+    monkeypatch.setattr("qwarden.learn.fidelity.PRIMAL_DIMENSION", 8)
+    for dimension, solver in ((8, "primal"), (16, "nystrom")):
+        states, y = cloud(100, dimension)
+        auto = FidelityMachine().fit_states(states, y.astype(float))
+        told = FidelityMachine(solver=solver).fit_states(states, y.astype(float))
+        assert (auto.margin(states) == told.margin(states)).all()
+        assert (auto.support_count_ == 0) == (solver == "primal")
+
+
+@pytest.mark.parametrize("loss", ["ridge", "squared_hinge"])
+def test_primal_is_nystrom_with_every_row_a_landmark(loss):
+    states, y = cloud(400, 4)
+    fresh, _ = cloud(50, 4, seed=1)
+    weights = np.random.default_rng(2).random(400) + 0.5
+    primal, nystrom = (
+        FidelityMachine(solver, loss=loss, ridge=1e-3, landmarks=400).fit_states(
+            states, y.astype(float), weights
+        )
+        for solver in ("primal", "nystrom")
+    )
+    np.testing.assert_allclose(primal.margin(fresh), nystrom.margin(fresh), atol=1e-4)
+    few = np.concatenate([primal.margin(fresh[i : i + 1]) for i in range(50)])
+    np.testing.assert_allclose(few, primal.margin(fresh), atol=1e-10)
+
+
 def test_kernel_of_the_engine_is_the_one_by_hand():
     A, _ = cloud(5, 8)
     B, _ = cloud(4, 8, seed=3)
     np.testing.assert_allclose(fidelity_kernel(A, B), by_hand(A, B), atol=1e-13)
 
 
-@pytest.mark.parametrize("settings", [{"solver": "primal"}, {"solver": "nystrom", "loss": "hinge"}])
+@pytest.mark.parametrize("settings", [{"solver": "spiral"}, {"solver": "nystrom", "loss": "hinge"}])
 def test_unknown_choices_are_refused(settings):
     states, y = cloud(10, 4)
     with pytest.raises(ValueError, match="must be"):

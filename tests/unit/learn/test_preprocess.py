@@ -119,3 +119,51 @@ def test_names():
         Preprocessor(nullable=["c"]).fit([[1.0], [2.0]], names=["a"])
     with pytest.raises(ValueError, match="no column 5"):
         Preprocessor(nullable=[5]).fit([[1.0], [2.0]])
+
+
+def test_cross_fitted_odds_are_counted_on_other_rows():
+    """Recounted in plain Python, part by part."""
+    rng = np.random.default_rng(3)
+    codes, y = rng.integers(0, 30, 200).astype(float), rng.integers(0, 2, 200)
+    codes[:5] = np.nan
+    p = Preprocessor(categorical=[0], cross_fit=4, seed=9, prior_weight=3.0)
+    found = p.fit_transform(codes[:, None], y)[:, p.get_feature_names_out().tolist().index("x0 log-odds")]
+    known = ~np.isnan(codes)
+    part = np.random.default_rng([9, 7]).permutation(200) % 4
+
+    def odds(at: int, counted: np.ndarray) -> float:
+        counted = counted & known
+        same, rate = counted & (codes == codes[at]), y[counted].mean()
+        share = (y[same].sum() + 3.0 * rate) / (same.sum() + 3.0)
+        return float(np.log(share / (1 - share)))
+
+    all_rows = np.ones(200, bool)
+    usual = np.array([odds(at, all_rows) for at in np.flatnonzero(known)])
+    for at in np.flatnonzero(known):
+        expected = (odds(at, part != part[at]) - usual.mean()) / usual.std()
+        assert found[at] == pytest.approx(np.clip(expected, -LIMIT, LIMIT), abs=1e-12)
+    assert (found[~known] == 0).all()
+
+
+def test_cross_fitted_odds_do_not_tell_the_labels_they_were_counted_on():
+    """Codes that occur once know nothing; counted on themselves they seem to know everything."""
+    codes, y = np.arange(400.0)[:, None], np.random.default_rng(0).integers(0, 2, 400)
+    own = Preprocessor(categorical=[0], max_levels=0).fit_transform(codes, y)[:, 0]
+    others = Preprocessor(categorical=[0], max_levels=0, cross_fit=5).fit_transform(codes, y)[:, 0]
+    assert np.corrcoef(own, y)[0, 1] > 0.99
+    assert abs(np.corrcoef(others, y)[0, 1]) < 0.2
+
+
+def test_cross_fitting_changes_no_other_column_and_not_what_is_learnt():
+    rng = np.random.default_rng(1)
+    X, y = np.column_stack([rng.normal(size=99), rng.integers(0, 4, 99)]), rng.integers(0, 2, 99)
+    plain, crossed = Preprocessor(categorical=[1]), Preprocessor(categorical=[1], cross_fit=3)
+    one, two = plain.fit_transform(X, y), crossed.fit_transform(X, y)
+    np.testing.assert_array_equal(plain.transform(X), crossed.transform(X))
+    changed = np.flatnonzero((one != two).any(axis=0))
+    assert [plain.feature_names_out_[at] for at in changed] == ["x1 log-odds"]
+
+
+def test_cross_fitting_survives_parts_without_one_of_the_classes():
+    X, y = np.array([[0.0], [0.0], [1.0], [1.0], [1.0]]), np.array([1, 0, 0, 0, 0])
+    assert np.isfinite(Preprocessor(categorical=[0], cross_fit=5).fit_transform(X, y)).all()

@@ -41,6 +41,16 @@ ALL = [
     learn.ExtraTreesTwin(trees=5),
     learn.KNeighborsTwin(),
     learn.NeighborDistanceTwin(),
+    learn.QSVC(qubits=2, layers=1, solver="primal", entangled=False),
+    learn.QSVC(encoding=learn.AlignedEncoding(qubits=2, layers=1, steps=5)),
+    learn.ProjectedQSVC(qubits=2, layers=1),
+    learn.QKNNClassifier(qubits=2, layers=1),
+    learn.QuantumOneClass(qubits=2, layers=1, method="eigenspace"),
+    learn.QuantumAutoencoder(qubits=3, latent=1, steps=5),
+    learn.LogisticTwin(),
+    learn.RBFSVMTwin(landmarks=20),
+    learn.OneClassSVMTwin(),
+    learn.IsolationForestTwin(trees=5),
 ]
 
 

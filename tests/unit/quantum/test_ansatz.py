@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from qwarden.core.errors import UsageError
 from qwarden.quantum import (
+    Circuit,
     LocalBackend,
     cz_ring_reupload,
     efficient_su2,
@@ -58,6 +61,18 @@ def test_cz_ring_reupload_orders_its_columns_as_promised() -> None:
 @pytest.mark.parametrize(("qubits", "links"), [(1, 0), (2, 1), (3, 3)])
 def test_ring_on_few_qubits(qubits: int, links: int) -> None:
     assert cz_ring_reupload(qubits, 1).two_qubit_gates == links
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [(real_amplitudes, 2), (efficient_su2, 2), (strongly_entangling, 3), (cz_ring_reupload, 3)],
+)
+def test_unentangled_twin_turns_alike_without_links(make: Callable[..., Circuit], size: int) -> None:
+    circuit, twin = make(4, size), make(4, size, entangled=False)
+    assert circuit.two_qubit_gates > 0
+    assert twin.two_qubit_gates == 0
+    assert twin.columns == circuit.columns
+    assert twin.gates == tuple(gate for gate in circuit.gates if len(gate.qubits) == 1)
 
 
 def test_nonsense_is_refused() -> None:

@@ -111,3 +111,27 @@ def test_nonsense_is_refused() -> None:
         reupload_map(0, 2, 1)
     with pytest.raises(UsageError, match=r"shape \(n, 3\)"):
         zz_feature_map(3).angles([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("name", ["zz", "pauli", "iqp", "reupload"])
+def test_unentangled_twin_loads_the_same_products_on_single_qubits(name: str) -> None:
+    def make(entangled: bool) -> FeatureMap:
+        if name == "zz":
+            return zz_feature_map(3, 2, "linear", entangled=entangled)
+        if name == "pauli":
+            return pauli_feature_map(3, ["Y", "XYZ"], entangled=entangled)
+        if name == "iqp":
+            return iqp_feature_map(3, 2, entangled=entangled)
+        return reupload_map(5, 3, 2, entangled=entangled)
+
+    twin = make(False)
+    assert make(True).two_qubit_gates > 0
+    assert twin.two_qubit_gates == 0
+    assert twin.products == make(True).products
+    loaded = {gate.angle.column for gate in twin.gates if gate.angle is not None}
+    assert loaded >= set(range(twin.columns))
+    X = np.random.default_rng(7).normal(size=(4, twin.features))
+    states = LocalBackend().states(twin, twin.angles(X))
+    for state in states:  # a product state is of rank one across every cut
+        for cut in (2, 4):
+            assert np.linalg.svd(state.reshape(-1, cut), compute_uv=False)[1] < 1e-12

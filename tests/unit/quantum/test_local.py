@@ -15,6 +15,7 @@ from qwarden.quantum import (
     Circuit,
     LocalBackend,
     PauliSum,
+    RowScorer,
     _fidelity,
     cz_ring_reupload,
     efficient_su2,
@@ -25,8 +26,8 @@ from qwarden.quantum import (
     warm_up,
     zz_feature_map,
 )
-from qwarden.quantum.backends import _engine, _program, _shared
-from qwarden.quantum.backends.local import _program as program_of
+from qwarden.quantum.backends import _engine, _program, _scoring, _shared
+from qwarden.quantum.backends.local import program_of
 from qwarden.quantum.gates import KINDS
 
 BACKEND = LocalBackend()
@@ -263,9 +264,37 @@ def test_nonsense_is_refused(call: object, problem: str) -> None:
         call()  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("qubits", range(1, 10))
+def test_a_layer_of_hadamards_is_one_pass_for_every_set_of_qubits(qubits: int) -> None:
+    """Four qubits a pass, two, one: every way to cut a layer, next to rotations and from any state."""
+    generator = np.random.default_rng(qubits)
+    circuit = Circuit(qubits, columns=1).ry(0, Angle(0))
+    for _ in range(3):
+        for qubit in np.flatnonzero(generator.random(qubits) < 0.8):
+            circuit = circuit.h(int(qubit))
+        circuit = circuit.rz(int(generator.integers(qubits)), Angle(0))
+    angles = generator.normal(size=(5, 1))
+    for initial in (None, random_states(generator, 5, qubits)):
+        states, pullback = BACKEND.states_and_pullback(circuit, angles, initial)
+        np.testing.assert_allclose(states, reference.states(circuit, angles, initial), **CLOSE)
+        cotangents = random_states(generator, 5, qubits)
+        expected = [
+            (reference.tangents(circuit, angles[i], None if initial is None else initial[i])[0])
+            @ cotangents[i].conj()
+            for i in range(5)
+        ]
+        np.testing.assert_allclose(pullback(cotangents)[:, 0], np.real(expected), **CLOSE)
+
+
 def test_nothing_is_compiled_after_the_warm_up() -> None:
     """Read-only, strided and one-row inputs all run the code that is in the cache already."""
     warm_up()
+    functions = (
+        _engine.run_forward, _engine.run_backward, _shared._stack, _shared._measure, _shared._weigh,
+        _fidelity.split, _fidelity.square, _fidelity.mirror, _scoring.score_rows,
+    )  # fmt: skip
+    compiled = [len(function.signatures) for function in functions]
+    assert compiled == [1, 1, 1, 1, 1, 2, 2, 2, 1], "kernels know two precisions"
     generator = np.random.default_rng(11)
     angles = generator.normal(size=(16, 8))[::2, ::2]
     frozen = angles.copy()
@@ -282,8 +311,12 @@ def test_nothing_is_compiled_after_the_warm_up() -> None:
     BACKEND.expectations(circuit, frozen[:1], readout, several)
     fidelity_kernel(several)
     fidelity_kernel(several[::2], several[:1])
-    for function in (
-        _engine.run_forward, _engine.run_backward, _shared._stack, _shared._measure, _shared._weigh,
-        _fidelity._split, _fidelity.square, _fidelity.mirror,
-    ):  # fmt: skip
-        assert len(function.signatures) == 1, function
+    rounded = several.astype(np.complex64)
+    fidelity_kernel(rounded)
+    fidelity_kernel(rounded[::2], several[:1])
+    BACKEND.states(circuit, frozen[:1], precision="single")
+    for table in (np.ones(4), np.eye(4)):
+        score = RowScorer(circuit, np.ones((3, circuit.columns)), np.zeros(circuit.columns), [0, 0, 0], table)
+        for rows in (np.zeros((2, 3)), np.zeros((4, 6))[::2, ::2], np.zeros((2, 3), np.float32)):
+            score(rows)
+    assert compiled == [len(function.signatures) for function in functions]

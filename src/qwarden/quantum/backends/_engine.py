@@ -7,7 +7,7 @@ the read-out's) numbers and of the working memory, and all places are indices fr
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ from qwarden.core.compiled import compiled
 from qwarden.quantum.backends._gates import (
     fill,
     grow,
-    hadamard,
-    hadamard_two,
+    hadamards,
     mix,
     permute,
     phase_gradient,
@@ -41,6 +40,7 @@ from qwarden.quantum.backends._lanes import (
     put_number,
     splat,
     store,
+    store_single,
     transpose,
 )
 from qwarden.quantum.backends._layout import LINE, Layout, Readout
@@ -87,13 +87,15 @@ def run_forward(
     angles: Floats,
     initial: Floats,
     states: Floats,
+    single: bool,
     expectations: Floats,
     kept: Floats,
 ) -> None:
     """Simulate `rows` rows.
 
-    Writes what has room: `states` (rows, 2 * 2**q), `expectations` (rows, observables), and `kept`
-    (tiles, planes * 4 * 2**q), the final tiles as they stand, for `run_backward`.
+    Writes what has room: `states` (rows, 2 * 2**q; half as many where `single`, each the room of a
+    complex64), `expectations` (rows, observables), and `kept` (tiles, planes * 4 * 2**q), the final tiles
+    as they stand, for `run_backward`.
     """
     program, constants, memory = ints.ctypes.data, floats.ctypes.data, aligned(work)
     store_to, keep_at, width = states.ctypes.data, kept.ctypes.data, 2 * at.plane // WIDTH
@@ -111,7 +113,7 @@ def run_forward(
         state, spare, built = advance(program, constants, code, at, memory, state, spare, built)
         here = min(WIDTH, rows - first)
         if len(states):
-            store_states(memory, at, state, store_to + _BYTES * first * width, here)
+            store_states(memory, at, state, store_to + (4 if single else 8) * first * width, here, single)
         if len(kept):
             size = at.planes * at.plane
             for i in range(0, size, WIDTH):
@@ -234,27 +236,31 @@ def load_states(work: int, at: Layout, state: int, given: Floats, first: int) ->
 
 
 @compiled
-def store_states(work: int, at: Layout, state: int, target: int, rows: int) -> None:
+def store_states(work: int, at: Layout, state: int, target: int, rows: int, single: bool) -> None:
     """Copy the first `rows` rows of a tile to the address `target`, as (real, imaginary) pairs."""
     width = 2 * at.plane // WIDTH
     y0 = y1 = splat(0.0)
-    if rows == WIDTH:
-        for z in range(0, width // 2, 2):
-            x = state + z * WIDTH
-            if at.planes == 2:
-                y0, y1 = load(work, x + at.plane), load(work, x + at.plane + WIDTH)
-            a, b, c, d = transpose(load(work, x), y0, load(work, x + WIDTH), y1)
-            store(target, 2 * z, a)
-            store(target, 2 * z + width, b)
-            store(target, 2 * z + 2 * width, c)
-            store(target, 2 * z + 3 * width, d)
-        return
-    for i in range(rows):
-        for z in range(width // 2):
-            x = state + z * WIDTH + i
-            put_number(target, i * width + 2 * z, number(work, x))
-            y = number(work, x + at.plane) if at.planes == 2 else 0.0
-            put_number(target, i * width + 2 * z + 1, y)
+    for z in range(0, width // 2, 2):
+        x = state + z * WIDTH
+        if at.planes == 2:
+            y0, y1 = load(work, x + at.plane), load(work, x + at.plane + WIDTH)
+        a, b, c, d = transpose(load(work, x), y0, load(work, x + WIDTH), y1)
+        _put(target, 2 * z, a, single)
+        if rows > 1:
+            _put(target, 2 * z + width, b, single)
+        if rows > 2:
+            _put(target, 2 * z + 2 * width, c, single)
+        if rows > 3:
+            _put(target, 2 * z + 3 * width, d, single)
+
+
+@compiled
+def _put(target: int, index: int, value: Any, single: bool) -> None:
+    """Write four numbers of eight bytes, or of four."""
+    if single:
+        store_single(target, index, value)
+    else:
+        store(target, index, value)
 
 
 # The sweep forwards.
@@ -306,10 +312,7 @@ def advance(
             turn_octants(work, state, at.plane, at.planes, rows, ints, code.tables + a, 1)
         elif kind == HADAMARD:
             for p in range(at.planes):
-                if b < 0:
-                    hadamard(work, state + p * at.plane, rows, a)
-                else:
-                    hadamard_two(work, state + p * at.plane, rows, a, b)
+                hadamards(work, state + p * at.plane, rows, a)
         elif kind == UNIFORM:
             fill(work, state, rows, _ROOT_HALF**active)
             if at.planes == 2:
@@ -383,10 +386,7 @@ def retreat(ints: int, floats: int, code: Code, at: Layout, work: int, built: in
         elif kind == HADAMARD:
             for p in range(2 * at.planes):
                 vector = (state if p < at.planes else adjoint) + p % at.planes * at.plane
-                if b < 0:
-                    hadamard(work, vector, rows, a)
-                else:
-                    hadamard_two(work, vector, rows, a, b)
+                hadamards(work, vector, rows, a)
         elif kind == MIX:
             ca, sa = load(work, at.cos + b * WIDTH), load(work, at.sin + b * WIDTH)
             undo_mix(work, state, adjoint, at.plane, rows, a, c, ca, sa, at.slots + b * WIDTH)

@@ -218,38 +218,97 @@ def _highest(mask: int) -> int:
     return high
 
 
-# Hadamard: its own inverse.
+# Hadamards: their own inverse. Qubits are named by their bits, ascending.
 
 
 @compiled
-def hadamard(work: int, state: int, rows: int, qubit: int) -> None:
-    """Apply H to one qubit of one plane."""
-    step = WIDTH << qubit
-    scale = splat(_ROOT_HALF)
-    above = _above(qubit)
+def hadamards(work: int, state: int, rows: int, mask: int) -> None:
+    """Apply H to all qubits of `mask` on one plane, four qubits a pass while there are as many."""
+    while mask:
+        a = mask & -mask
+        b = (mask ^ a) & -(mask ^ a)
+        c = (mask ^ a ^ b) & -(mask ^ a ^ b)
+        d = (mask ^ a ^ b ^ c) & -(mask ^ a ^ b ^ c)
+        if d:
+            _hadamard_four(work, state, rows, a, b, c, d)
+            mask ^= a | b | c | d
+        elif b:
+            _hadamard_two(work, state, rows, a, b)
+            mask ^= a | b
+        else:
+            _hadamard_one(work, state, rows, a)
+            mask ^= a
+
+
+@compiled
+def _hadamard_one(work: int, state: int, rows: int, a: int) -> None:
+    step, scale = WIDTH * a, splat(_ROOT_HALF)
     for i in range(rows >> 1):
-        at = state + (i + (i & above)) * WIDTH
+        at = state + (i + (i & -a)) * WIDTH
         x, y = load(work, at), load(work, at + step)
         store(work, at, scale * (x + y))
         store(work, at + step, scale * (x - y))
 
 
 @compiled
-def hadamard_two(work: int, state: int, rows: int, a: int, b: int) -> None:
-    """Apply H to two qubits of one plane in one pass."""
-    near, far = WIDTH << min(a, b), WIDTH << max(a, b)
-    scale = splat(0.5)
-    above_near, above_far = _above(min(a, b)), _above(max(a, b))
+def _hadamard_two(work: int, state: int, rows: int, a: int, b: int) -> None:
+    near, far, scale = WIDTH * a, WIDTH * b, splat(0.5)
     for i in range(rows >> 2):
-        z = i + (i & above_near)
-        at = state + (z + (z & above_far)) * WIDTH
-        x0, x1 = load(work, at), load(work, at + near)
-        x2, x3 = load(work, at + far), load(work, at + near + far)
-        y0, y1, y2, y3 = x0 + x1, x0 - x1, x2 + x3, x2 - x3
-        store(work, at, scale * (y0 + y2))
-        store(work, at + near, scale * (y1 + y3))
-        store(work, at + far, scale * (y0 - y2))
-        store(work, at + near + far, scale * (y1 - y3))
+        z = i + (i & -a)
+        at = state + (z + (z & -b)) * WIDTH
+        y0, y1, y2, y3 = _sums(
+            load(work, at), load(work, at + near), load(work, at + far), load(work, at + near + far)
+        )
+        store(work, at, scale * y0)
+        store(work, at + near, scale * y1)
+        store(work, at + far, scale * y2)
+        store(work, at + near + far, scale * y3)
+
+
+@compiled
+def _hadamard_four(work: int, state: int, rows: int, a: int, b: int, c: int, d: int) -> None:
+    near, far, third, fourth = WIDTH * a, WIDTH * b, WIDTH * c, WIDTH * d
+    for i in range(rows >> 4):
+        z = i + (i & -a)
+        z += z & -b
+        z += z & -c
+        at = state + (z + (z & -d)) * WIDTH
+        q0, q1, q2, q3 = at, at + third, at + fourth, at + third + fourth
+        # Two qubits in each quarter, then the other two between like places of the quarters.
+        w0, w1, w2, w3 = _sums(
+            load(work, q0), load(work, q0 + near), load(work, q0 + far), load(work, q0 + near + far)
+        )
+        x0, x1, x2, x3 = _sums(
+            load(work, q1), load(work, q1 + near), load(work, q1 + far), load(work, q1 + near + far)
+        )
+        y0, y1, y2, y3 = _sums(
+            load(work, q2), load(work, q2 + near), load(work, q2 + far), load(work, q2 + near + far)
+        )
+        z0, z1, z2, z3 = _sums(
+            load(work, q3), load(work, q3 + near), load(work, q3 + far), load(work, q3 + near + far)
+        )
+        _put_sums(work, at, third, fourth, w0, x0, y0, z0)
+        _put_sums(work, at + near, third, fourth, w1, x1, y1, z1)
+        _put_sums(work, at + far, third, fourth, w2, x2, y2, z2)
+        _put_sums(work, at + near + far, third, fourth, w3, x3, y3, z3)
+
+
+@compiled
+def _put_sums(work: int, at: int, near: int, far: int, x0: Lanes, x1: Lanes, x2: Lanes, x3: Lanes) -> None:
+    """Store a quarter of the Hadamard transform of two qubits."""
+    scale = splat(0.25)
+    y0, y1, y2, y3 = _sums(x0, x1, x2, x3)
+    store(work, at, scale * y0)
+    store(work, at + near, scale * y1)
+    store(work, at + far, scale * y2)
+    store(work, at + near + far, scale * y3)
+
+
+@compiled
+def _sums(x0: Lanes, x1: Lanes, x2: Lanes, x3: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
+    """Return the Hadamard transform of two qubits, not yet halved."""
+    y0, y1, y2, y3 = x0 + x1, x0 - x1, x2 + x3, x2 - x3
+    return y0 + y2, y1 + y3, y0 - y2, y1 - y3
 
 
 # Monomial runs.

@@ -78,6 +78,20 @@ def store(typing: Any, base: Any, index: Any, value: Any) -> Any:
 
 
 @_instruction
+def store_single(typing: Any, base: Any, index: Any, value: Any) -> Any:
+    """Write four numbers, rounded to four bytes each, from the `index`-th four-byte number on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, index, value = arguments
+        address = builder.add(base, builder.shl(index, index.type(2)))
+        narrow = ir.VectorType(ir.FloatType(), WIDTH)
+        builder.store(builder.fptrunc(value, narrow), builder.inttoptr(address, narrow.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, LANES), generate
+
+
+@_instruction
 def number(typing: Any, base: Any, index: Any) -> Any:
     """Return the float64 at ``base[index]``."""
 

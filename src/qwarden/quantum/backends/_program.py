@@ -6,8 +6,8 @@ Y, CX, SWAP) only move and turn single amplitudes; a whole run of them is
     |z>  ->  exp(i sum_m c_m chi_m(z)) * i**(octant(z)/2) * |perm(z)>,     chi_m(z) = (-1)**|z & m|,
 
 one phase, one table, one permutation, however many gates it was. All others mix amplitudes and are done
-one by one (H and RY two qubits at a time). Gates on different qubits commute, so every gate is moved
-forward to the earliest run of its sort that it may join.
+one by one (a layer of H at once, RY two qubits at a time). Gates on different qubits commute, so every
+gate is moved forward to the earliest run of its sort that it may join.
 
 The numbers ``c_m`` and the half angles of rotations are the program's *slots*: linear forms of the angle
 columns, of which the engine takes sine and cosine once for each row.
@@ -35,7 +35,7 @@ IntArray = npt.NDArray[np.int64]
     GROW,  # qubit, slot: RY on the first qubit that is still |0>
     WIDEN,  # previously active: set to zero what becomes active
     MIX,  # bit mask, slot, 1 for YY: RX, RXX, RYY
-    HADAMARD,  # qubit, second qubit or -1
+    HADAMARD,  # bit mask of its qubits
     UNIFORM,  # start: H on the active qubits of |0...0>
     PHASE,  # first node of its tree, number of nodes, 1 if it starts from UNIFORM
     OCTANT,  # offset of its table
@@ -310,22 +310,17 @@ class _Compiler:
     # Mixing gates.
 
     def mixing(self, gates: list[Gate]) -> None:
-        gates = self.uniform(_in_rounds(gates))
-        waiting: Gate | None = None  # an H or RY that looks for a partner
-        for gate in gates:
-            if waiting and (gate.name != waiting.name or gate.qubits == waiting.qubits):
-                self.mix(waiting)
-                waiting = None
-            if gate.name in ("h", "ry") and gate.qubits[0] < self.active:
-                if waiting:
-                    self.pair(waiting, gate)
-                    waiting = None
-                else:
-                    waiting = gate
+        layer: list[Gate] = []  # of H or of RY on different qubits
+        for gate in self.uniform(_in_rounds(gates)):
+            joins = gate.name in ("h", "ry") and gate.qubits[0] < self.active
+            if not joins or any(gate.name != g.name or gate.qubits == g.qubits for g in layer):
+                self.layer(layer)
+                layer = []
+            if joins:
+                layer.append(gate)
             else:
                 self.mix(gate)
-        if waiting:
-            self.mix(waiting)
+        self.layer(layer)
 
     def uniform(self, gates: list[Gate]) -> list[Gate]:
         """Turn the Hadamards that a circuit from |0...0> begins with into one instruction."""
@@ -338,12 +333,15 @@ class _Compiler:
         self.emit(UNIFORM)
         return gates[count:]
 
-    def pair(self, first: Gate, second: Gate) -> None:
-        a, b = first.qubits[0], second.qubits[0]
-        if first.name == "h":
-            self.emit(HADAMARD, a, b)
-        else:
-            self.emit(ROTATE, a, self.half(first), b, self.half(second))
+    def layer(self, gates: list[Gate]) -> None:
+        """Do like gates on different qubits: all Hadamards at once, RY two by two."""
+        if gates and gates[0].name == "h":
+            self.emit(HADAMARD, sum(1 << gate.qubits[0] for gate in gates))
+            return
+        for first, second in zip(gates[::2], gates[1::2], strict=False):
+            self.emit(ROTATE, first.qubits[0], self.half(first), second.qubits[0], self.half(second))
+        if len(gates) % 2:
+            self.mix(gates[-1])
 
     def half(self, gate: Gate) -> int:
         assert gate.angle is not None
@@ -357,7 +355,7 @@ class _Compiler:
             return
         self.widen(max(gate.qubits) + 1)
         if gate.name == "h":
-            self.emit(HADAMARD, a, -1)
+            self.emit(HADAMARD, 1 << a)
         elif gate.name == "ry":
             self.emit(ROTATE, a, self.half(gate), -1, 0)
         elif gate.name in ("rx", "rxx", "ryy"):

@@ -11,7 +11,7 @@ where the matrix product may sum in another order for another batch size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from qwarden.quantum.backends._program import Program, compile_circuit
 from qwarden.quantum.backends._sampling import basis_groups, estimate
 from qwarden.quantum.circuit import Angle, Circuit, ComplexArray, FloatArray
 from qwarden.quantum.pauli import PauliSum
+from qwarden.quantum.precision import Precision, SingleComplexArray, StateArray
 
 _NONE: Final[Floats] = np.zeros((0, 0))
 
@@ -56,14 +57,51 @@ class LocalBackend:
             raise UsageError(f"memory_bytes is {memory_bytes}: expected a positive number")
         self.memory_bytes = memory_bytes
 
+    @overload
     def states(
-        self, circuit: Circuit, angles: npt.ArrayLike, initial: ComplexArray | None = None
-    ) -> ComplexArray:
-        """Return the state vectors, complex128 of shape (n, 2**q)."""
+        self,
+        circuit: Circuit,
+        angles: npt.ArrayLike,
+        initial: ComplexArray | None = None,
+        *,
+        precision: Literal["double"] = "double",
+    ) -> ComplexArray: ...
+    @overload
+    def states(
+        self,
+        circuit: Circuit,
+        angles: npt.ArrayLike,
+        initial: ComplexArray | None = None,
+        *,
+        precision: Literal["single"],
+    ) -> SingleComplexArray: ...
+    def states(
+        self,
+        circuit: Circuit,
+        angles: npt.ArrayLike,
+        initial: ComplexArray | None = None,
+        *,
+        precision: Precision = "double",
+    ) -> StateArray:
+        """Return the state vectors, complex128 of shape (n, 2**q).
+
+        Parameters
+        ----------
+        precision : ``single`` rounds them to complex64 as they are written; kernels and forms of such
+            states are computed in float32 (`qwarden.quantum.precision`).
+
+        >>> circuit = Circuit(1).ry(0, Angle(0))
+        >>> LocalBackend().states(circuit, [[0.0]], precision="single")
+        array([[1.+0.j, 0.+0.j]], dtype=complex64)
+        """
+        if precision not in ("double", "single"):
+            raise UsageError(f"unknown precision {precision!r}: expected double or single")
+        single = precision == "single"
         call = _Call(self.memory_bytes, circuit, angles, initial, ())
         if call.shared is not None:
-            return call.shared_states(_NONE).states()
-        return call.forward_states(_NONE)
+            states = call.shared_states(_NONE).states()
+            return states.astype(np.complex64) if single else states
+        return call.forward_single_states() if single else call.forward_states(_NONE)
 
     def expectations(
         self,
@@ -238,7 +276,7 @@ class _Call:
                     f"{observable} acts on {observable.qubits} qubits, the circuit has {circuit.qubits}"
                 )
         self._readout = compile_readout(self.observables)
-        self._program = program = _program(circuit, initial is None)
+        self._program = program = program_of(circuit, initial is None)
         readout = self._readout[2]
         real = program.real and (initial is None or basis) and not readout.x_count
         self._at = lay_out(
@@ -281,6 +319,12 @@ class _Call:
         self._forward(slice(0, self.rows), states, _NONE, kept)
         return states.view(np.complex128)
 
+    def forward_single_states(self) -> SingleComplexArray:
+        """Return the final states, rounded; in them an amplitude has the room of one number."""
+        states = _aligned(self.rows * self.dimension).reshape(self.rows, self.dimension)
+        self._forward(slice(0, self.rows), states, _NONE, _NONE, single=True)
+        return states.view(np.complex64)
+
     def forward_expectations(self, kept: Floats) -> FloatArray:
         """Return the expectation values."""
         values = np.empty((self.rows, len(self.observables)))
@@ -310,7 +354,9 @@ class _Call:
         size = self._at.planes * self._at.plane
         return _aligned(-(-rows // WIDTH) * size).reshape(-1, size)
 
-    def _forward(self, part: slice, states: Floats, values: Floats, kept: Floats) -> None:
+    def _forward(
+        self, part: slice, states: Floats, values: Floats, kept: Floats, *, single: bool = False
+    ) -> None:
         ints, floats, readout = self._readout
         run_forward(
             self._program.ints,
@@ -325,6 +371,7 @@ class _Call:
             _rows(self.angles, part),
             _NONE if self.start is None else _rows(self.start.view(np.float64), part),
             states,
+            single,
             values,
             kept,
         )
@@ -377,7 +424,7 @@ def _check_initial(circuit: Circuit, initial: ComplexArray, rows: int) -> Comple
     return start
 
 
-def _program(circuit: Circuit, from_zero: bool) -> Program:
+def program_of(circuit: Circuit, from_zero: bool) -> Program:
     """Return the circuit's program, compiled at its first use and kept with the circuit."""
     program = circuit.compiled.get(from_zero)
     if not isinstance(program, Program):
@@ -391,6 +438,9 @@ def warm_up() -> None:
     Set-up calls this; the first alert then does not wait for a compiler.
     """
     from qwarden.quantum.kernels import fidelity_kernel
+    from qwarden.quantum.primal import density_features
+    from qwarden.quantum.projected import projected_features
+    from qwarden.quantum.scoring import RowScorer
 
     backend, observables = LocalBackend(), [PauliSum.z(0)]
     circuit = Circuit(2).ry(0, Angle(0)).rz(1, Angle(1)).cx(0, 1)
@@ -399,6 +449,12 @@ def warm_up() -> None:
     states = backend.states(circuit, np.zeros((5, 2)))
     fidelity_kernel(states)
     fidelity_kernel(states, states)
+    density_features(states)
+    projected_features(states)
+    rounded = backend.states(circuit, np.zeros((5, 2)), precision="single")
+    fidelity_kernel(rounded)
+    fidelity_kernel(rounded, rounded)
+    RowScorer(circuit, np.eye(2), np.zeros(2), np.zeros(2), np.zeros(4))(np.zeros((1, 2)))
     turning = Circuit(1).ry(0, Angle(0))  # real, and shared by the batch
     several = np.ones((8, 2), dtype=np.complex128)
     values, pullback = backend.expectations_and_pullback(turning, [[0.0]], observables, several)
