@@ -6,4 +6,4 @@ Start reading in `qwarden.cli.main` (what a user can ask for), then follow one p
 `qwarden.core` holds what every room leans on.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -58,11 +58,14 @@ def _once(state: Context, folder: Path, seed: int) -> None:
 
 def _replay(state: Context, capture: Path) -> None:
     from qwarden.core.bus import open_bus
-    from qwarden.detect import Detector, load_default_model
+    from qwarden.core.lists import Lists
+    from qwarden.detect import Detector, find_model
 
     say("replaying it ...\n")
     with state.store() as store:
-        result = Detector(load_default_model(), state.settings.detect, open_bus(store)).run(
+        settings = state.settings.detect
+        lists = Lists(store, settings.ignore)
+        result = Detector(find_model(state.home), settings, open_bus(store), lists=lists).run(
             [capture],
             on_alert=lambda finding: typer.echo(finding_text(finding) + "\n"),
             progress=state.progress,

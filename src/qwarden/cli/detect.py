@@ -9,12 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from qwarden.cli.completion import finding_ids, model_references, severities
 from qwarden.cli.context import AsJson, Context, print_json
 from qwarden.cli.render import account_text, finding_text, say
 from qwarden.core.errors import InputError, UsageError
 
 Paths = Annotated[
-    list[Path], typer.Argument(help="Captures (pcap, pcapng, gzip of each) or folders of them.")
+    list[Path],
+    typer.Argument(
+        help="Captures (pcap, pcapng), Zeek conn.log or Suricata EVE logs, gzip of each, or folders."
+    ),
 ]
 
 
@@ -33,16 +37,27 @@ def detect(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            metavar="SEVERITY", help="Exit 1 if a finding is this severe or worse: info ... critical."
+            metavar="SEVERITY",
+            help="Exit 1 if a finding is this severe or worse: info ... critical.",
+            autocompletion=severities,
         ),
     ] = None,
     fpr: Annotated[
         float | None, typer.Option(help="False-positive budget: the share of benign flows that may alarm.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[@VERSION]",
+            help="Score with this model; by default the promoted one.",
+            autocompletion=model_references,
+        ),
+    ] = None,
 ) -> int:
-    """Score captures and print explained findings."""
+    """Score captures and logs and print explained findings."""
     from qwarden.core.bus import open_bus
-    from qwarden.detect import SEVERITIES, Detector, load_default_model
+    from qwarden.core.lists import Lists
+    from qwarden.detect import SEVERITIES, Detector, find_model
     from qwarden.formats.writers.eve import write_eve
 
     state: Context = context.obj
@@ -51,7 +66,14 @@ def detect(
     with ExitStack() as stack:
         store = stack.enter_context(state.store())
         out = stack.enter_context(_append(eve)) if eve else None
-        detector = Detector(load_default_model(), state.settings.detect, open_bus(store), fpr=fpr)
+        settings = state.settings.detect
+        detector = Detector(
+            find_model(state.home, model),
+            settings,
+            open_bus(store),
+            fpr=fpr,
+            lists=Lists(store, settings.ignore),
+        )
 
         def show(finding: dict[str, Any]) -> None:
             if out:
@@ -63,6 +85,8 @@ def detect(
     document = result.document()
     for problem in result.problems:
         say(f"qwarden: {problem}")
+    if result.unread:
+        say("qwarden: logs that are not read: " + ", ".join(sorted({path.name for path, _ in result.unread})))
     if as_json:
         print_json(document)
     else:
@@ -82,7 +106,10 @@ def _append(path: Path) -> Any:
 
 def explain(
     context: typer.Context,
-    finding_id: Annotated[str, typer.Argument(help="The finding's id, or as much of it as is unique.")],
+    finding_id: Annotated[
+        str,
+        typer.Argument(help="The finding's id, or as much of it as is unique.", autocompletion=finding_ids),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Say what a stored finding is, why it was raised, and what it resembles."""
@@ -99,11 +126,11 @@ def explain(
 
 def flows(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A capture.")],
+    path: Annotated[Path, typer.Argument(help="A capture or a log.")],
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(help="How many flows to print; 0 for all.")] = 0,
 ) -> int:
-    """List the flows of a capture, as CSV or as one JSON document."""
+    """List the flows of a capture or a log, as CSV or as one JSON document."""
     from qwarden.detect import flow_table
 
     state: Context = context.obj

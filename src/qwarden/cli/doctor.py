@@ -33,7 +33,7 @@ def doctor(
         "home": lambda: str(state.home),
         "settings": lambda: _settings(state),
         "store": lambda: _store(state),
-        "model": _model,
+        "model": lambda: _model(state),
         "sandbox": _sandbox,
     }
     if warm:
@@ -65,10 +65,10 @@ def _store(state: Context) -> str:
         return f"{store.count():,} events, audit chain of {head.count:,} verifies"
 
 
-def _model() -> str:
-    from qwarden.detect import load_default_model
+def _model(state: Context) -> str:
+    from qwarden.detect import find_model
 
-    model = load_default_model()
+    model = find_model(state.home)
     return f"{model.name} {model.version}, signature verifies"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qwarden.cli.completion import measure_names, rooms
 from qwarden.cli.context import AsJson, Context, print_json
 from qwarden.cli.render import say
 from qwarden.core.errors import UnavailableError
@@ -19,8 +20,11 @@ def register(app: typer.Typer) -> None:
 
 def measure(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Measures, as detect.scenario.")] = None,
-    room: Annotated[str | None, typer.Option(help="All measures of one room.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Measures, as detect.scenario.", autocompletion=measure_names),
+    ] = None,
+    room: Annotated[str | None, typer.Option(help="All measures of one room.", autocompletion=rooms)] = None,
     every: Annotated[bool, typer.Option("--all", help="All measures.")] = False,
     long: Annotated[bool, typer.Option("--long", help="Also those that take long.")] = False,
     as_json: AsJson = False,

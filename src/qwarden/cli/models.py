@@ -1,15 +1,19 @@
-"""`qwarden models`: how the shipped model is made, and what it is."""
+"""`qwarden models`: which models there are, which one is used, and how the shipped one is made."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qwarden.cli.completion import model_references
 from qwarden.cli.context import AsJson, Context, print_json
 from qwarden.cli.render import say
 
-group = typer.Typer(help="The detection model.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from qwarden.learn.registry import Entry
+
+group = typer.Typer(help="The detection models.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,15 +41,94 @@ def build(
     print_json(model.figures)
 
 
-@group.command()
-def show(as_json: AsJson = False) -> None:
-    """Say what the shipped model is and what it reached."""
-    from qwarden.detect import load_default_model
+@group.command("list")
+def list_models(context: typer.Context, as_json: AsJson = False) -> int:
+    """List the models, the active one marked; exit 3 if one of them is refused."""
+    from qwarden.core.errors import ModelError
+    from qwarden.detect.lookup import SHIPPED, model_registry
 
-    model = load_default_model()
+    state: Context = context.obj
+    registry = model_registry(state.home)
+    entries, refused = registry.entries()
+    try:
+        active = registry.active_reference() or registry.get(SHIPPED).reference
+    except ModelError as error:
+        active = None
+        refused.append(error)
     if as_json:
-        print_json({"name": model.name, "version": model.version, "figures": model.figures})
-        return
-    typer.echo(f"{model.name} {model.version}")
-    for name, value in model.figures.items():
-        typer.echo(f"  {name:<28} {value}")
+        models = [{**entry.document(), "active": entry.reference == active} for entry in entries]
+        print_json({"models": models, "refused": [str(problem) for problem in refused]})
+    else:
+        for entry in entries:
+            mark = "*" if entry.reference == active else " "
+            recall, false = (entry.figures.get(key, "-") for key in ("recall", "false_per_1000"))
+            figures = f"recall {recall:<7} false/1000 {false:<7}"
+            typer.echo(f"{mark} {entry.reference:<20} {entry.created:<26} {figures} {entry.origin.data}")
+    for problem in refused:
+        say(f"qwarden: {problem}")
+    return ModelError.exit_code if refused else 0
+
+
+@group.command()
+def show(
+    context: typer.Context,
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION]]", help="By default the active model.", autocompletion=model_references
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a model is, what it was made of, and what it reached."""
+    from qwarden.detect.lookup import SHIPPED, model_registry
+
+    state: Context = context.obj
+    registry = model_registry(state.home)
+    entry = registry.get(reference or registry.active_reference() or SHIPPED)
+    if as_json:
+        print_json(entry.document())
+    else:
+        typer.echo(entry_text(entry))
+
+
+@group.command()
+def promote(
+    context: typer.Context,
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[@VERSION]",
+            help="The newest version of NAME, or the one named; 'shipped': the one that came with Qwarden.",
+            autocompletion=model_references,
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the one that detection uses."""
+    from qwarden.detect.training import promote as promote_model
+
+    state: Context = context.obj
+    with state.store() as store:
+        entry = promote_model(reference, state.home, store)
+    if as_json:
+        print_json({**entry.document(), "active": True})
+    else:
+        typer.echo(f"{entry.reference} is active")
+
+
+def entry_text(entry: Entry) -> str:
+    """Return an entry as a few lines."""
+    origin = entry.origin
+    facts = {
+        "created": entry.created, "trained on": origin.data, "split": origin.split, "seed": origin.seed,
+        "parent": origin.parent, "notes": origin.notes, "fingerprint": origin.fingerprint,
+        "signed by": entry.key_id, **entry.figures,
+    }  # fmt: skip
+    lines = [entry.reference]
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            lines += [f"  {name + ' ' + key:<28} {inner}" for key, inner in value.items()]
+        elif value not in (None, ""):
+            lines.append(f"  {name:<28} {value}")
+    return "\n".join(lines)

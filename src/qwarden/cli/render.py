@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,20 +73,33 @@ def _when(seconds: float) -> str:
 
 def account_text(document: Mapping[str, Any]) -> str:
     """Return what was read, scored, suppressed, dropped and malformed, and how fast."""
-    packets = {
-        key: sum(s["packets"][key] for s in document["sources"]) for key in ("read", "malformed", "truncated")
-    }
     flows = document["flows"]
     found = document["findings"]
     return (
         f"{len(document['sources'])} source{'s' * (len(document['sources']) != 1)}: "
-        f"{packets['read']:,} packets read, {packets['malformed']:,} malformed, "
-        f"{packets['truncated']:,} truncated\n"
+        f"{_read_text(document['sources'])}\n"
         f"{flows['read']:,} flows read = {flows['scored']:,} scored + {flows['suppressed']:,} suppressed "
         f"+ {flows['dropped']:,} dropped + {flows['malformed']:,} malformed\n"
         f"{len(found):,} finding{'s' * (len(found) != 1)} by {document['model']['name']} "
         f"{document['model']['version']} in {document['seconds']:.2f} s"
     )  # fmt: skip
+
+
+def _read_text(sources: Sequence[Mapping[str, Any]]) -> str:
+    """Return the packets of the captures and the lines of the logs; what there is none of is not told."""
+    packets, lines = (
+        {key: sum(source[kind][key] for source in sources) for key in sources[0][kind]} if sources else {}
+        for kind in ("packets", "lines")
+    )
+    parts = []
+    if lines.get("read"):
+        parts = [
+            f"{lines['read']:,} lines read, {lines['malformed']:,} malformed, {lines['alerts']:,} alerts"
+        ]
+    if packets.get("read") or not parts:
+        read, malformed, cut = (packets.get(key, 0) for key in ("read", "malformed", "truncated"))
+        parts.insert(0, f"{read:,} packets read, {malformed:,} malformed, {cut:,} truncated")
+    return "; ".join(parts)
 
 
 def scenario_text(summary: ScenarioSummary) -> str:

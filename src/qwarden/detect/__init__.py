@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qwarden.detect.detector import Detector as Detector
     from qwarden.detect.findings import Alert as Alert
     from qwarden.detect.findings import Finding as Finding
+    from qwarden.detect.lookup import find_model as find_model
     from qwarden.detect.lookup import flow_table as flow_table
     from qwarden.detect.lookup import stored_finding as stored_finding
     from qwarden.detect.model import ThreatModel as ThreatModel
@@ -33,6 +34,7 @@ _MODULE_OF = {
     "KINDS": "behaviours",
     "SEVERITIES": "behaviours",
     "ThreatModel": "model",
+    "find_model": "lookup",
     "flow_table": "lookup",
     "load_default_model": "shipped",
     "stored_finding": "lookup",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +32,18 @@ _COLUMN: Final = {name: at for at, name in enumerate(FEATURE_NAMES)}
 
 
 class Row:
-    """Feature columns by name: ``row.contacts_300s`` is that column of every flow (or of the one)."""
+    """Feature columns by name: ``row.contacts_300s`` is that column of every flow, or of the one.
 
-    def __init__(self, rows: F64) -> None:
-        self._rows = rows
+    Parameters
+    ----------
+    columns : indexed by column: the transpose of feature rows, or one row as plain numbers.
+    """
+
+    def __init__(self, columns: Any) -> None:
+        self._columns = columns
 
     def __getattr__(self, name: str) -> F64:
-        column: F64 = self._rows[..., _COLUMN[name]]
+        column: F64 = self._columns[_COLUMN[name]]
         return column
 
     @property
@@ -60,7 +65,7 @@ class Row:
     @property
     def not_a_beacon(self) -> Mask:
         """Contacts that are irregular, or stay inside: a C2 server stands outside."""
-        apart: Mask = ~self.regular | (self.destination_inside > 0)
+        apart: Mask = (self.regular == 0) | (self.destination_inside > 0)
         return apart
 
     @property
@@ -218,10 +223,11 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
         "beacon", "beaconing to a server", "T1071.001", "high", BY_PAIR,
         lambda r: (r.destination_group + r.destination_inside == 0) & (r.tcp + r.udp > 0)
         & (((r.contacts_1h >= 6) & (r.contacts_failed_share_1h < 0.5)
-            & r.regular & (r.period_s <= 400) & ~r.polled)
+            & r.regular & (r.period_s <= 400) & (r.polled == 0))
            | ((r.duration_s >= 30) & (r.packets >= 12)
-              & (r.packets_per_s <= 6) & (r.iat_variation_out <= 1.5))),
-        ("period_spread", "period_s", "alike_share", "contacts_1h", "iat_variation_out"), least=3,
+              & (r.packets_per_s <= 6) & (r.pauses >= 4) & (r.pause_variation <= 0.6))),
+        ("period_spread", "period_s", "alike_share", "contacts_1h", "pause_variation", "pause_mean_s"),
+        least=3,
     ),
 )  # fmt: skip
 """In order of precedence: a flow that fits several takes the first."""
@@ -236,12 +242,12 @@ def name_behaviours(rows: F64) -> npt.NDArray[np.int64]:
     Unknown (`nan`) columns never count as evidence.
     """
     with np.errstate(invalid="ignore"):
-        if len(rows) == 1:  # a flow by itself: scalars, and no further than the first that fits
-            alone = Row(rows[0])
+        if len(rows) == 1:  # a flow by itself: plain numbers, and no further than the first that fits
+            alone = Row(rows[0].tolist())
             first = (at for at, behaviour in enumerate(BEHAVIOURS) if behaviour.evidence(alone))
             return np.array([next(first, NO_BEHAVIOUR)], np.int64)
         named = np.full(len(rows), NO_BEHAVIOUR, np.int64)
-        row = Row(rows)
+        row = Row(rows.T)
         for at in range(len(BEHAVIOURS) - 1, -1, -1):
             named[BEHAVIOURS[at].evidence(row)] = at
     return named

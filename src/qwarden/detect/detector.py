@@ -1,4 +1,4 @@
-"""The detector: captures in, findings out, and every flow accounted for.
+"""The detector: captures and logs in, findings out, and every flow accounted for.
 
 ::
 
@@ -10,31 +10,33 @@ read = scored + suppressed + dropped + malformed holds for every run.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Final, Protocol
 
 from qwarden.core.clock import uuid7
 from qwarden.core.config import DetectSettings
 from qwarden.core.errors import InputError, UnreadableError, UsageError
 from qwarden.core.events import Event
+from qwarden.core.lists import IGNORE, Lists
 from qwarden.core.progress import SILENT, Progress
 from qwarden.detect.behaviours import NO_BEHAVIOUR, name_behaviours
+from qwarden.detect.exceptions import hidden, silenced
 from qwarden.detect.explain import Explainer
 from qwarden.detect.features import FeatureExtractor
 from qwarden.detect.findings import Finding, FindingBook
 from qwarden.detect.model import ThreatModel
 from qwarden.detect.order import EndOrder
-from qwarden.formats import MeterSettings, SourceReport, find_captures, open_capture
-from qwarden.formats.flows import Flows, split_address
+from qwarden.formats import MeterSettings, SourceReport, open_capture, survey
+from qwarden.formats.flows import Flows
 
 Show = Callable[[dict[str, Any]], None]
+Look = Callable[["Detection"], None]
+
+_PIECE: Final = 1 << 16
+"""Flows scored at once: bounds the memory of their feature rows."""
 
 
 class Publisher(Protocol):
@@ -46,7 +48,7 @@ class Publisher(Protocol):
 
 @dataclass(slots=True)
 class FlowAccount:
-    """What became of the flows."""
+    """What became of the flows; a log's malformed lines are flows that could not be read."""
 
     read: int = 0
     scored: int = 0
@@ -66,6 +68,7 @@ class Detection:
     findings: list[Finding] = field(default_factory=list)
     alarming: int = 0
     problems: list[str] = field(default_factory=list)
+    unread: list[tuple[Path, str]] = field(default_factory=list)
     readable: bool = False
     seconds: float = 0.0
 
@@ -82,10 +85,19 @@ class Detection:
                         "truncated": source.packets.truncated,
                         "other": source.packets.other,
                     },
+                    "lines": {
+                        "read": source.lines.read,
+                        "flows": source.lines.flows,
+                        "alerts": source.lines.alerts,
+                        "other": source.lines.other,
+                        "comments": source.lines.comments,
+                        "malformed": source.lines.malformed,
+                    },
                     "problems": list(source.problems),
                 }
                 for source in self.sources
             ],
+            "unread": [{"path": str(path), "reason": reason} for path, reason in self.unread],
             "flows": {
                 "read": self.flows.read,
                 "scored": self.flows.scored,
@@ -101,7 +113,7 @@ class Detection:
 
 
 class Detector:
-    """Scores captures with one model.
+    """Scores captures and logs with one model.
 
     Parameters
     ----------
@@ -109,17 +121,24 @@ class Detector:
     settings : meter time-outs, false-positive budget, ignored networks.
     publisher : takes alerts and findings.
     fpr : overrides the settings' false-positive budget: the share of benign flows that may alarm as one kind.
+    lists : people's exceptions beside the settings'; without them, the settings' alone.
     """
 
     def __init__(
-        self, model: ThreatModel, settings: DetectSettings, publisher: Publisher, *, fpr: float | None = None
+        self,
+        model: ThreatModel,
+        settings: DetectSettings,
+        publisher: Publisher,
+        *,
+        fpr: float | None = None,
+        lists: Lists | None = None,
     ) -> None:
         self._model, self._settings, self._publisher = model, settings, publisher
         self._fpr = settings.fpr if fpr is None else fpr
         if not 0 < self._fpr < 1:
             raise UsageError(f"--fpr {self._fpr}: a false-positive budget lies between 0 and 1")
         self._explainer = Explainer(model)
-        self._ignored = [_network_range(text) for text in settings.ignore]
+        self._lists = lists or Lists(ignore=settings.ignore)
 
     def run(
         self,
@@ -127,21 +146,26 @@ class Detector:
         *,
         on_alert: Show | None = None,
         on_finding: Show | None = None,
+        on_batch: Look | None = None,
         progress: Progress = SILENT,
     ) -> Detection:
-        """Detect in captures and folders of captures, one after the other.
+        """Detect in captures, logs and folders of them, one after the other.
 
-        A capture that cannot be read is named in `Detection.problems`; the others go on.
+        One that cannot be read is named in `Detection.problems`; the others go on. Logs in folders that
+        are recognised but not read are named in `Detection.unread`.
 
         Parameters
         ----------
         on_alert : called with a finding's document when it opens.
         on_finding : called with its final document when it closes.
+        on_batch : called with the growing result after each batch of flows; it may look, not change.
         """
         began = time.perf_counter()
         result = Detection(self._model.name, self._model.version)
-        for path in find_captures(paths):
-            self._run_one(path, result, on_alert, on_finding, progress)
+        found = survey(paths)
+        result.unread += found.unread
+        for path in found.sources:
+            self._run_one(path, result, on_alert, on_finding, on_batch, progress)
         result.seconds = time.perf_counter() - began
         return result
 
@@ -151,6 +175,7 @@ class Detector:
         result: Detection,
         on_alert: Show | None,
         on_finding: Show | None,
+        on_batch: Look | None,
         progress: Progress,
     ) -> None:
         try:
@@ -160,13 +185,15 @@ class Detector:
             return
         result.sources.append(capture.report)
         stream = _Stream(self, str(path), result, on_alert, on_finding)
-        order = EndOrder(self._settings.idle_timeout_s)
+        order = EndOrder(self._settings.idle_timeout_s, self._settings.max_flows)
         try:
             with capture, progress.task(path.name) as task:
                 for batch in capture:
                     result.flows.read += batch.flows.size
                     stream.enter(batch.epoch)
                     stream.take(order.add(batch.flows, batch.watermark_ns))
+                    if on_batch:
+                        on_batch(result)
                     task.advance(batch.flows.size)
         except UnreadableError as error:
             result.problems.append(str(error))
@@ -179,6 +206,10 @@ class Detector:
             stream.take(order.rest())
             stream.end()
             result.sources[-1] = capture.report
+            result.flows.read += capture.report.lines.malformed
+            result.flows.malformed += capture.report.lines.malformed
+        if order.late:
+            result.problems.append(f"{path}: {order.late} flows came too late to be put in order of time")
         if result.readable:
             known = set(result.problems)
             notes = (f"{path}: {problem}" for problem in capture.report.problems)
@@ -209,14 +240,17 @@ class _Stream:
 
     def take(self, flows: Flows) -> None:
         """Score flows that come in order of their end."""
-        if not flows.size:
-            return
+        for at in range(0, flows.size, _PIECE):
+            self._take(flows[at : at + _PIECE])
+
+    def _take(self, flows: Flows) -> None:
         detector, account = self._detector, self._result.flows
         broken = flows["end_ns"] < flows["start_ns"]
-        hidden = ~broken & _inside(flows, detector._ignored)
+        rules = detector._lists.rules(IGNORE)
+        ignored = ~broken & hidden(flows, rules)
         account.malformed += int(broken.sum())
-        account.suppressed += int(hidden.sum())
-        flows = flows[~(broken | hidden)]
+        account.suppressed += int(ignored.sum())
+        flows = flows[~(broken | ignored)]
         account.scored += flows.size
         if not flows.size:
             return
@@ -224,6 +258,10 @@ class _Stream:
         named = name_behaviours(rows)
         scores = detector._model.score(rows, named)
         told = (scores.p_value <= detector._fpr) & (named != NO_BEHAVIOUR)
+        quiet = told & silenced(flows, named, rules)
+        account.scored -= int(quiet.sum())
+        account.suppressed += int(quiet.sum())
+        told &= ~quiet
         self._result.alarming += int(told.sum())
         alerts = self._book.add(
             flows[told], rows[told], named[told], scores.threat[told], scores.margin[told],
@@ -252,19 +290,3 @@ def meter_settings(settings: DetectSettings) -> MeterSettings:
     return MeterSettings(
         settings.idle_timeout_s, settings.active_timeout_s, settings.closed_linger_s, settings.max_flows
     )
-
-
-def _network_range(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    network = ipaddress.ip_network(text)
-    return split_address(str(network[0])), split_address(str(network[-1]))
-
-
-def _inside(flows: Flows, ranges: list[tuple[tuple[int, int], tuple[int, int]]]) -> npt.NDArray[np.bool_]:
-    hidden = np.zeros(flows.size, bool)
-    for (low_hi, low_lo), (high_hi, high_lo) in ranges:
-        for side in ("src", "dst"):
-            hi, lo = flows[f"{side}_hi"], flows[f"{side}_lo"]
-            above = (hi > low_hi) | ((hi == low_hi) & (lo >= low_lo))
-            below = (hi < high_hi) | ((hi == high_hi) & (lo <= high_lo))
-            hidden |= above & below
-    return hidden

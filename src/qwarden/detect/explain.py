@@ -57,7 +57,17 @@ _PHRASES: Final = {
     "size_spread": "spread of the contacts' sizes {}",
     "period_s": "a contact every {} s",
     "period_spread": "spread of the intervals {}",
-    "contacts_ever": "{} contacts remembered",
+    "contacts_ever": "{} contacts so far",
+    "contact_gap_s": "{} s from one contact to the next on average",
+    "contact_age_s": "first contact to this service {} s ago",
+    "fan_alike": "{} sessions alike in size on this port, over all hosts",
+    "fan_alike_share": "share of sessions alike on this port {}",
+    "destination_age_s": "destination first seen {} s ago",
+    "source_age_s": "source first seen {} s ago",
+    "pauses": "{} pauses within the flow",
+    "pause_mean_s": "a pause lasts {} s",
+    "pause_variation": "variation of the pauses {}",
+    "payload_a_pause": "{} B from one pause to the next",
 }
 
 _SPANS: Final = {"_300s": " in 300 s", "_1h": " in an hour"}

@@ -52,6 +52,7 @@ MEASURED_NAMES: Final = (
     "iat_mean_out", "iat_std_out", "iat_max_out", "iat_mean_in", "iat_std_in", "iat_max_in",
     "iat_variation_out", "extension_bytes_a_packet", "fragment_share",
     "syn_share_out", "rst_share_out", "psh_share_out", "urg_share_out", "fin_share_out", "rst_share_in",
+    "pauses", "pause_mean_s", "pause_variation", "payload_a_pause",
 )  # fmt: skip
 
 FLAG_NAMES: Final = (
@@ -206,3 +207,7 @@ def _measure(flows: Any, out: F64) -> None:
         row[25] = _or_nan(f.urg_out) / sent
         row[26] = _or_nan(f.fin_out) / sent
         row[27] = _or_nan(f.rst_in) / max(in_n, 1.0)
+        row[28] = _or_nan(f.pauses)
+        row[29] = f.pause_mean
+        row[30] = f.pause_std / f.pause_mean  # a pause is never zero
+        row[31] = (out_b + in_b) / (row[28] + 1.0)

@@ -1,22 +1,31 @@
-"""Finding things again: a stored finding by its id, the flows of a capture."""
+"""Finding things again: a stored finding by its id, the flows of a capture, a model by its name."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import numpy as np
 
 from qwarden.core.config import DetectSettings
 from qwarden.core.errors import UsageError
+from qwarden.core.signing import SigningKey
 from qwarden.core.store import Store
 from qwarden.detect.detector import meter_settings
 from qwarden.detect.findings import Alert, Finding
+from qwarden.detect.model import ThreatModel
+from qwarden.detect.shipped import FOLDER, load_default_model, shipped_key
 from qwarden.formats import open_capture
 from qwarden.formats.flows import FLOW, TCP_STATES, Flows, join_address, proto_name
+from qwarden.learn import load
+from qwarden.learn.registry import Entry, Origin, Registry
+
+SHIPPED: Final = "shipped"
+"""What the registry calls the model that came with the program."""
 
 _END_REASONS = ("idle", "active", "closed", "evicted", "end")
 _DERIVED = {
@@ -31,6 +40,50 @@ _DERIVED = {
     "tcp_state",
     "end_reason",
 }
+
+
+def find_model(home: Path, reference: str | None = None) -> ThreatModel:
+    """Return the model called ``NAME`` or ``NAME@VERSION``; without one, the promoted, else the shipped one.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    ModelError
+        It was changed, is foreign, or no longer fits this version. Nothing else is taken in its place.
+    """
+    registry = model_registry(home)
+    reference = reference or registry.active_reference()
+    if reference is None:
+        return load_default_model()
+    entry = registry.get(reference)
+    if entry.name == SHIPPED:
+        return load_default_model()
+    return ThreatModel.load(entry.folder, registry.trusted)
+
+
+def model_registry(home: Path) -> Registry:
+    """Return the threat models of a home; the shipped one is among them, as `SHIPPED`."""
+    key = SigningKey.load_or_create(home / "keys")
+    return Registry(home / "models" / "detect", key, {SHIPPED: _shipped}, shipped_key())
+
+
+@cache
+def _shipped() -> Entry:
+    stored = load(FOLDER, shipped_key())
+    return Entry(
+        name=SHIPPED,
+        version=stored.version,
+        created=stored.created,
+        origin=Origin(
+            data=str(stored.figures.get("trained_on", "traffic range")),
+            fingerprint=stored.fingerprint,
+            split="by seed: training, calibration and choice of settings each have their own",
+        ),
+        figures=stored.figures,
+        key_id=stored.key_id,
+        folder=FOLDER,
+    )
 
 
 def stored_finding(store: Store, part: str) -> dict[str, Any]:

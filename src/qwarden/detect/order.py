@@ -3,40 +3,76 @@
 The host windows must see flows in one order that depends on the traffic alone, not on when a time-out
 happened to fire. The meter promises that no flow emitted after a batch ended before the batch's
 watermark less the idle time-out; so whatever ended before that can be let go, sorted.
+
+Logs promise nothing: Zeek writes a connection minutes, of some services an hour, after it ended, and
+Suricata, when it stops, all it holds in no order. They are sorted as a whole as far as memory allows:
+when more flows are held than may be, the half that ended first goes. What comes behind that is late;
+it is let go with the next, and counted.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
+from qwarden.formats.accounting import END_OF_TIME
 from qwarden.formats.flows import FLOW, Flows
+
+_NEVER: Final = END_OF_TIME
 
 
 class EndOrder:
-    """Holds flows back until none that ended earlier can still come.
+    """Holds flows back until none that ended earlier can still come, or too many are held.
 
     Parameters
     ----------
     delay_s : the meter's idle time-out, seconds of traffic time.
+    capacity : flows held at most (bounds memory: 400 bytes a flow).
+
+    Attributes
+    ----------
+    late : flows that came when later ones had already been let go.
     """
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, capacity: int = 1 << 18) -> None:
+        self.late = 0
         self._delay_ns = int(delay_s * 1e9)
-        self._held: Flows = np.empty(0, FLOW)
+        self._capacity = capacity
+        self._parts: list[Flows] = []
+        self._held = 0
+        self._earliest_ns = _NEVER
+        self._gone_ns = -1
 
     def add(self, flows: Flows, watermark_ns: int) -> Flows:
-        """Take flows and return those that are now safe to process, sorted by (end_ns, seq)."""
-        held = np.concatenate([self._held, flows]) if self._held.size else flows
-        safe = held["end_ns"] < watermark_ns - self._delay_ns
-        self._held = held[~safe]
-        return _sorted(held[safe])
+        """Take flows and return those that are now to be processed, sorted by (end_ns, seq)."""
+        if flows.size:
+            self._parts.append(flows)
+            self._held += flows.size
+            self._earliest_ns = min(self._earliest_ns, int(flows["end_ns"].min()))
+            self.late += int((flows["end_ns"] < self._gone_ns).sum())
+        safe_ns = watermark_ns - self._delay_ns
+        if self._earliest_ns >= safe_ns and self._held <= self._capacity:
+            return np.empty(0, FLOW)
+        held = self._take()
+        safe = int(np.searchsorted(held["end_ns"], safe_ns))
+        if held.size - safe > self._capacity:
+            safe = max(safe, held.size - self._capacity // 2)
+        gone, rest = held[:safe], held[safe:]
+        if rest.size:
+            self._parts, self._held, self._earliest_ns = [rest], rest.size, int(rest["end_ns"][0])
+        if watermark_ns == END_OF_TIME:  # what comes next is of another epoch
+            self._gone_ns = -1
+        elif gone.size:
+            self._gone_ns = max(self._gone_ns, int(gone["end_ns"][-1]))
+        return gone
 
     def rest(self) -> Flows:
         """Return what is still held, sorted."""
-        rest, self._held = self._held, np.empty(0, FLOW)
-        return _sorted(rest)
+        return self._take()
 
-
-def _sorted(flows: Flows) -> Flows:
-    ordered: Flows = flows[np.lexsort((flows["seq"], flows["end_ns"]))]
-    return ordered
+    def _take(self) -> Flows:
+        held = np.concatenate(self._parts) if self._parts else np.empty(0, FLOW)
+        self._parts, self._held, self._earliest_ns = [], 0, _NEVER
+        ordered: Flows = held[np.lexsort((held["seq"], held["end_ns"]))]
+        return ordered

@@ -25,7 +25,7 @@ KEY_FILE: Final = "key.json"
 @cache
 def load_default_model() -> ThreatModel:
     """Return the shipped model; `ModelError` if it is absent or was changed."""
-    return ThreatModel.load(FOLDER, _trusted(FOLDER / KEY_FILE))
+    return ThreatModel.load(FOLDER, shipped_key())
 
 
 def ship(model: ThreatModel, fingerprint: str, folder: Path = FOLDER) -> None:
@@ -34,6 +34,11 @@ def ship(model: ThreatModel, fingerprint: str, folder: Path = FOLDER) -> None:
     model.save(folder, key, created=datetime.now(UTC).isoformat(timespec="seconds"), fingerprint=fingerprint)
     document = {"id": key.id, "ed25519": key.public.hex()}
     atomic_write(folder / KEY_FILE, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def shipped_key() -> TrustedKeys:
+    """Return the key that vouches for the shipped model."""
+    return _trusted(FOLDER / KEY_FILE)
 
 
 def _trusted(path: Path) -> TrustedKeys:

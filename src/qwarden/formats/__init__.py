@@ -1,15 +1,17 @@
 """Room of formats: bytes from outside become canonical flows; flows and findings become formats outside.
 
-In: capture files (pcap, pcapng, gzip of each). Out: arrays of `flows.FLOW`.
+In: captures (pcap, pcapng), logs (Zeek's conn.log, Suricata's EVE), gzip of each. Out: arrays of
+`flows.FLOW`, and the alerts of Suricata.
 
     with open_capture("office.pcap") as reader:
-        for batch in reader:        # FlowBatch(flows, watermark_ns, epoch)
+        for batch in reader:        # FlowBatch(flows, watermark_ns, epoch, alerts)
             ...
-        reader.report               # packets read, malformed, truncated, other; problems with place
+        reader.report               # packets or lines read, malformed, other; problems with place
 
 Start reading in `flows` (the one schema), then follow a packet: `captures` (the door) ->
-`sandbox.host` and `sandbox.worker` (the process that reads) -> `readers.capture` (bytes, framing,
-headers) -> `meter.meter` (flows).
+`sandbox.host` and `sandbox.worker` (the process that reads) -> `readers.opening` -> `readers.capture`
+(bytes, framing, headers) -> `meter.meter` (flows). Logs part at `readers.opening`: `readers.log`, then
+`readers.zeek` and `readers.connection`, or `readers.eve`, then `readers.rows` (flows).
 """
 
 from __future__ import annotations
@@ -18,14 +20,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qwarden.formats.accounting import PacketCounts, SourceReport
+    from qwarden.formats.accounting import LineCounts, PacketCounts, SourceReport
+    from qwarden.formats.alerts import SignatureAlert
     from qwarden.formats.captures import (
         CaptureReader,
         FlowBatch,
+        Survey,
         find_captures,
+        format_of,
         is_capture,
         open_capture,
         sandbox_report,
+        survey,
     )
     from qwarden.formats.flows import FLOW, Flows, join_address, proto_name, split_address, unknown_flows
     from qwarden.formats.meter.settings import MeterSettings
@@ -34,9 +40,11 @@ if TYPE_CHECKING:
 
 # Loaded on first use: the command line's help must not wait for NumPy.
 _HOME = {
-    "PacketCounts": "accounting", "SourceReport": "accounting",
-    "CaptureReader": "captures", "FlowBatch": "captures", "find_captures": "captures",
-    "is_capture": "captures", "open_capture": "captures", "sandbox_report": "captures",
+    "LineCounts": "accounting", "PacketCounts": "accounting", "SourceReport": "accounting",
+    "SignatureAlert": "alerts",
+    "CaptureReader": "captures", "FlowBatch": "captures", "Survey": "captures",
+    "find_captures": "captures", "format_of": "captures", "is_capture": "captures",
+    "open_capture": "captures", "sandbox_report": "captures", "survey": "captures",
     "FLOW": "flows", "Flows": "flows", "join_address": "flows", "proto_name": "flows",
     "split_address": "flows", "unknown_flows": "flows",
     "MeterSettings": "meter.settings",
@@ -49,10 +57,14 @@ __all__ = [
     "CaptureReader",
     "FlowBatch",
     "Flows",
+    "LineCounts",
     "MeterSettings",
     "PacketCounts",
+    "SignatureAlert",
     "SourceReport",
+    "Survey",
     "find_captures",
+    "format_of",
     "host",
     "is_capture",
     "join_address",
@@ -61,6 +73,7 @@ __all__ = [
     "sandbox_report",
     "split_address",
     "stop_host",
+    "survey",
     "unknown_flows",
     "warm_up",
 ]

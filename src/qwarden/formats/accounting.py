@@ -40,16 +40,45 @@ class PacketCounts:
 
 
 @dataclass(slots=True)
+class LineCounts:
+    """Lines of a log; ``read = flows + alerts + other + comments + malformed``.
+
+    Attributes
+    ----------
+    read : every line, the last one even without its end.
+    flows : those that are a flow.
+    alerts : those that are a signature's alert.
+    other : well-formed, but neither (other event types, other logs of a combined stream).
+    comments : header, comment and empty lines.
+    malformed : what cannot be parsed.
+    """
+
+    read: int = 0
+    flows: int = 0
+    alerts: int = 0
+    other: int = 0
+    comments: int = 0
+    malformed: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every line read is in exactly one of the other counts."""
+        return self.read == self.flows + self.alerts + self.other + self.comments + self.malformed
+
+
+@dataclass(slots=True)
 class SourceReport:
     """What became of one source.
 
     Attributes
     ----------
     path : the source's name.
-    format : ``pcap``, ``pcapng``, with ``+gzip`` if it was packed; empty while unknown.
-    packets : counts of packet records.
+    format : ``pcap``, ``pcapng``, ``zeek-conn``, ``eve``, with ``+gzip`` if it was packed; empty while
+        unknown.
+    packets : counts of a capture's packet records.
+    lines : counts of a log's lines.
     flows_read, flows_evicted : flows handed out; those among them that made room for others.
-    problems : the first 20, each with its place (``packet 17, byte 1204: …``).
+    problems : the first 20, each with its place (``packet 17, byte 1204: …``, ``line 3, byte 97: …``).
     problems_total : how many there were.
     complete : whether the source was read to its end.
     """
@@ -57,11 +86,33 @@ class SourceReport:
     path: str
     format: str = ""
     packets: PacketCounts = field(default_factory=PacketCounts)
+    lines: LineCounts = field(default_factory=LineCounts)
     flows_read: int = 0
     flows_evicted: int = 0
     problems: list[str] = field(default_factory=list)
     problems_total: int = 0
     complete: bool = False
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it is a log, counted by lines, rather than a capture, counted by packets."""
+        return self.format.startswith(("zeek", "eve"))
+
+    @property
+    def is_pcap(self) -> bool:
+        """Whether it is a classic pcap."""
+        return self.format.removesuffix("+gzip") == "pcap"
+
+    @property
+    def usable(self) -> bool:
+        """Whether anything of it could be read."""
+        packets, lines = self.packets, self.lines
+        return packets.metered + packets.other + lines.flows + lines.alerts + lines.other > 0
+
+    @property
+    def place(self) -> str:
+        """How far it was read, in words."""
+        return f"line {self.lines.read}" if self.is_log else f"packet {self.packets.read}"
 
     def note(self, problem: str) -> None:
         """Count a problem, and keep it if it is among the first."""

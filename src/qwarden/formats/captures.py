@@ -1,7 +1,7 @@
-"""The room's door for captures: find them, open them, iterate their flows.
+"""The room's door for captures and logs: find them, open them, iterate their flows.
 
-The parent opens the file, so that permissions are its own, and never looks into it beyond the magic
-number; a locked-down process reads it (`qwarden.formats.sandbox`).
+The parent opens the file, so that permissions are its own, and never looks into it beyond its first bytes
+(`qwarden.formats.kinds`); a locked-down process reads it (`qwarden.formats.sandbox`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -19,7 +19,9 @@ import numpy as np
 
 from qwarden.core.errors import InputError, UnreadableError
 from qwarden.formats.accounting import END_OF_TIME, SourceReport
+from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import Flows
+from qwarden.formats.kinds import HEAD, READ, kind_of, other_log
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.sandbox.host import Reader, ReaderDied, ReaderHangs, host
 from qwarden.formats.sandbox.lockdown import Held
@@ -28,10 +30,6 @@ from qwarden.formats.sandbox.wire import Distrust, Message
 PATIENCE_S: Final = 30.0
 """How long a reading process may say nothing; it speaks at least once every 4 MiB it reads."""
 
-_CAPTURE_MAGICS: Final = (
-    b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a",
-)  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class FlowBatch:
@@ -39,21 +37,25 @@ class FlowBatch:
 
     Attributes
     ----------
-    flows : rows of `qwarden.formats.flows.FLOW`, in order of their end as the meter saw it; not sorted.
+    flows : rows of `qwarden.formats.flows.FLOW`, in order of their end as the meter saw it, or in the
+        order of the log; not sorted.
     watermark_ns : no flow that a later batch of this epoch brings ends before
         ``watermark_ns - idle time-out``. It never goes back within an epoch. The last batch of an
-        epoch, which may have no flows, has the largest 64-bit integer: everything of it has come.
+        epoch, which may have no flows, has the largest 64-bit integer: everything of it has come. Logs
+        promise nothing: theirs is 0 until then.
     epoch : 0, and one more each time the capture's clock goes back by more than the idle time-out
         (captures pasted together). Times of two epochs are not ordered.
+    alerts : what a log's own detector said (Suricata), in the order of the log.
     """
 
     flows: Flows
     watermark_ns: int
     epoch: int
+    alerts: tuple[SignatureAlert, ...] = ()
 
 
 class CaptureReader:
-    """An opened capture; iterate it once for its batches. Made by `open_capture`.
+    """An opened capture or log; iterate it once for its batches. Made by `open_capture`.
 
     Attributes
     ----------
@@ -84,11 +86,11 @@ class CaptureReader:
         self._reader.close()
 
     def __iter__(self) -> Iterator[FlowBatch]:
-        """Yield the capture's batches.
+        """Yield the source's batches.
 
         Raises
         ------
-        UnreadableError : not one packet could be read.
+        UnreadableError : not one packet or line could be read.
         InputError : the reading process died, hung or said something impossible. What was yielded
             until then stands, and is in the report.
         """
@@ -109,42 +111,51 @@ class CaptureReader:
             if message.cage:
                 self.cage = [Held(**measure) for measure in message.cage]
             last = message.last
-            if flows.size or (message.watermark_ns == END_OF_TIME and not last):
-                yield FlowBatch(flows, message.watermark_ns, message.epoch)
+            if flows.size or message.alerts or (message.watermark_ns == END_OF_TIME and not last):
+                yield FlowBatch(flows, message.watermark_ns, message.epoch, message.alerts)
         self.close()
-        packets = self.report.packets
-        if self.report.problems and packets.metered + packets.other == 0:
+        if self.report.problems and not self.report.usable:
             raise self._error(UnreadableError, self.report.problems[0])
-        if packets.read == 0:
+        if self.report.is_log and not self.report.flows_read:
+            self.report.note("the log has no flows")
+        elif not self.report.is_log and not self.report.packets.read:
             self.report.note("the capture has no packets")
 
     def _failed(self, problem: str) -> InputError:
         self.close()
         self.report.complete = False
-        place = f"after packet {self.report.packets.read}"
+        place = f"after {self.report.place}"
         self.report.note(f"{place}: {problem}")
         return InputError(self._path, problem, place)
 
     def _error(self, kind: type[InputError], problem: str) -> InputError:
         place, colon, text = problem.partition(": ")
-        if colon and place.startswith(("packet ", "byte ")):
+        if colon and place.startswith(("packet ", "line ", "byte ")):
             return kind(self._path, text, place)
         return kind(self._path, problem)
 
     def _check_order(self, message: Message, flows: Flows) -> None:
         """Hold the reading process to the order it promised."""
         before = self._before
-        flows_before = 0
+        report, flows_before, alerts_before = message.report, 0, 0
         if before is not None:
-            flows_before = before.report.flows_read
-            if message.epoch < before.epoch or message.report.packets.read < before.report.packets.read:
+            flows_before, alerts_before = before.report.flows_read, before.report.lines.alerts
+            if (
+                message.epoch < before.epoch
+                or report.packets.read < before.report.packets.read
+                or report.lines.read < before.report.lines.read
+            ):
                 raise Distrust("counts that go back")
             same = message.epoch == before.epoch
             self._floor_ns = before.watermark_ns - self._idle_ns if same else 0
             if same and message.watermark_ns < before.watermark_ns:
                 raise Distrust("a watermark that goes back")
-        if message.report.flows_read != flows_before + flows.size:
+        if report.flows_read != flows_before + flows.size:
             raise Distrust("flow counts that do not add up")
+        if report.is_log and report.flows_read > report.lines.flows:
+            raise Distrust("more flows than lines")
+        if report.lines.alerts < alerts_before + len(message.alerts):
+            raise Distrust("alert counts that do not add up")
         if flows.size and int(np.min(flows["end_ns"])) < self._floor_ns:
             raise Distrust("a flow behind the watermark")
 
@@ -152,11 +163,12 @@ class CaptureReader:
 def open_capture(
     path: str | Path, settings: MeterSettings | None = None, *, patience_s: float = PATIENCE_S
 ) -> CaptureReader:
-    """Open a capture and start its reading process.
+    """Open a capture or a log and start its reading process.
 
     Parameters
     ----------
-    path : a pcap or pcapng file, or a gzip of one; told apart by content. A pipe works too.
+    path : a pcap or pcapng file, Zeek's conn.log, Suricata's EVE log, or a gzip of one; told apart by
+        content. A pipe works too.
     settings : the flow meter's time-outs and bounds.
     patience_s : how long the reading process may say nothing before it counts as hung.
 
@@ -171,7 +183,7 @@ def open_capture(
         raise UnreadableError(path, _reason(error)) from None
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            raise UnreadableError(path, "is a directory; expected a capture")
+            raise UnreadableError(path, "is a directory; expected a capture or a log")
         reader = host().submit(fd, settings)
     finally:
         os.close(fd)
@@ -186,36 +198,62 @@ def _reason(error: OSError) -> str:
     return (error.strerror or "cannot be opened").lower()
 
 
-def is_capture(path: str | Path) -> bool:
-    """Return whether a regular file begins like a capture, looking through gzip.
+def format_of(path: str | Path) -> str:
+    """Return the format of a regular file by its first bytes, looking through gzip.
+
+    Returns
+    -------
+    As `qwarden.formats.kinds.kind_of`: one of ``pcap``, ``pcapng``, ``zeek-conn`` and ``eve``, which are
+    read; ``zeek-NAME`` for another of Zeek's logs; empty for anything else.
 
     Raises
     ------
     OSError : it cannot be read.
     """
     if not Path(path).is_file():  # opening a pipe would wait for its writer
-        return False
+        return ""
     with Path(path).open("rb") as file:
-        head = file.read(1024)
+        head = file.read(HEAD)
     if head[:2] == b"\x1f\x8b":
         try:
-            head = zlib.decompressobj(wbits=31).decompress(head, 4)
+            head = zlib.decompressobj(wbits=31).decompress(head, HEAD)
         except zlib.error:
-            return False
-    return head[:4] in _CAPTURE_MAGICS
+            return ""
+    return kind_of(head)
 
 
-def find_captures(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the captures that `paths` mean: files as they are, directories by what is in them.
+def is_capture(path: str | Path) -> bool:
+    """Return whether a regular file begins like a capture or a log that is read; see `format_of`."""
+    return format_of(path) in READ
+
+
+@dataclass(slots=True)
+class Survey:
+    """What paths mean.
+
+    Attributes
+    ----------
+    sources : what can be read: files as they are named, directories by what is in them.
+    unread : logs in directories that are recognised but not read, each with the reason.
+    closed : entries of directories that may not be read.
+    """
+
+    sources: list[Path] = field(default_factory=list)
+    unread: list[tuple[Path, str]] = field(default_factory=list)
+    closed: int = 0
+
+
+def survey(paths: Iterable[str | Path]) -> Survey:
+    """Return the captures and logs that `paths` mean, and the logs that are not read.
 
     Directories are searched to the bottom, in order of name; links to directories are not followed.
     A file that is named is returned whatever it contains: reading it says what is wrong.
 
     Raises
     ------
-    UnreadableError : a path does not exist or may not be read, or a directory has no capture.
+    UnreadableError : a path does not exist or may not be read, or a directory has nothing to read.
     """
-    found: dict[Path, None] = {}
+    all_found = Survey()
     for path in map(Path, paths):
         try:
             mode = path.stat().st_mode
@@ -224,34 +262,44 @@ def find_captures(paths: Iterable[str | Path]) -> list[Path]:
         if not stat.S_ISDIR(mode):
             if not os.access(path, os.R_OK):
                 raise UnreadableError(path, "no permission to read it")
-            found[path] = None
+            all_found.sources.append(path)
             continue
-        inside, closed = _search(path)
-        if not inside:
-            also = f"; {closed} of its entries may not be read" if closed else ""
-            raise UnreadableError(path, f"no readable capture in this directory{also}")
-        found |= dict.fromkeys(inside)
-    return list(found)
+        found = _search(path)
+        if not found.sources:
+            also = f"; {found.closed} of its entries may not be read" if found.closed else ""
+            raise UnreadableError(path, f"no readable capture or log in this directory{also}")
+        all_found.sources += found.sources
+        all_found.unread += found.unread
+        all_found.closed += found.closed
+    all_found.sources = list(dict.fromkeys(all_found.sources))
+    return all_found
 
 
-def _search(folder: Path) -> tuple[list[Path], int]:
-    """Return the captures under `folder`, and how many entries could not be read."""
-    captures: list[Path] = []
-    closed = 0
+def find_captures(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the captures and logs that `paths` mean; see `survey`."""
+    return survey(paths).sources
+
+
+def _search(folder: Path) -> Survey:
+    found = Survey()
 
     def refused(_error: OSError) -> None:
-        nonlocal closed
-        closed += 1
+        found.closed += 1
 
     for place, folders, files in os.walk(folder, onerror=refused):
         folders.sort()
         for name in sorted(files):
+            path = Path(place, name)
             try:
-                if is_capture(Path(place, name)):
-                    captures.append(Path(place, name))
+                kind = format_of(path)
             except OSError:
-                closed += 1
-    return captures, closed
+                found.closed += 1
+                continue
+            if kind in READ:
+                found.sources.append(path)
+            elif kind:
+                found.unread.append((path, other_log(kind)))
+    return found
 
 
 def sandbox_report() -> list[Held]:

@@ -34,6 +34,9 @@ TCP_STATES: Final = (
     "S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR", "OTH",
 )  # fmt: skip
 
+PAUSE_S: Final = 0.5
+"""A flow pauses when neither end sends for so long: longer than a round trip, shorter than a heartbeat."""
+
 FLAG_NAMES: Final = ("fin", "syn", "rst", "psh", "ack", "urg")
 
 FLOW: Final = np.dtype(
@@ -60,10 +63,13 @@ FLOW: Final = np.dtype(
         *[(f"{flag}_{way}", "<i8") for way in ("out", "in") for flag in FLAG_NAMES],
         *[(f"iat_{stat}_{way}", "<f8") for way in ("out", "in") for stat in ("mean", "std", "max")],
         *[(f"size_{stat}_{way}", "<f8") for way in ("out", "in") for stat in ("mean", "std", "max")],
+        ("pauses", "<i8"),  # silences of PAUSE_S or more, whoever ended them
+        ("pause_mean", "<f8"), ("pause_std", "<f8"),
     ]
 )  # fmt: skip
 """Inter-arrival times (`iat_*`) in seconds, `nan` below two packets that way; `size_*` are of the
-transport payload a packet in bytes, `nan` without a packet; `std` is the population's."""
+transport payload a packet in bytes, `nan` without a packet; `pause_*` in seconds, `nan` without a pause;
+`std` is the population's."""
 
 Flows = npt.NDArray[np.void]
 """A one-dimensional array of dtype `FLOW`."""

@@ -7,14 +7,14 @@ randomly pivoted Cholesky chooses, so that the kernel is the only difference bet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.compiled import compiled_fast
-from qwarden.core.progress import SILENT, Progress
+from qwarden.core.progress import SILENT, Progress, Task
+from qwarden.learn._landmarks import chunks, fit_on_landmarks
 from qwarden.learn._rows import FEW, fill_unknown
 from qwarden.learn.base import (
     BinaryEstimator,
@@ -30,10 +30,8 @@ from qwarden.learn.neighbours import sample_rows
 
 Gamma = float | Literal["scale"]
 
-_CHUNK = 4096
 _CANDIDATES = 10
 _FOLDS = 5
-_NEWTON_STEPS = 20
 _TOLERANCE = 1e-10
 
 
@@ -106,8 +104,8 @@ class RBFSVMTwin(BinaryEstimator):
         scaled = self._scaled(rows)
         self.gamma_ = 1.0 / rows.shape[1] if self.gamma == "scale" else float(self.gamma)
         apart = held_out(targets, self.calibration_share, self.seed)
-        with progress.task("train on landmarks"):
-            self._train(scaled[~apart], 2.0 * targets[~apart] - 1.0, weights[~apart])
+        with progress.task("train on landmarks") as task:
+            self._train(scaled[~apart], 2.0 * targets[~apart] - 1.0, weights[~apart], task)
         curve = Platt()
         if apart.any():
             curve = fit_platt(self._margin(scaled[apart]), targets[apart], weights[apart])
@@ -118,7 +116,7 @@ class RBFSVMTwin(BinaryEstimator):
         scaled: Floats = (fill_unknown(rows, self.mean_) - self.mean_) / self.scale_
         return scaled
 
-    def _train(self, rows: Floats, signs: Floats, weights: Floats) -> None:
+    def _train(self, rows: Floats, signs: Floats, weights: Floats, task: Task) -> None:
         rng = np.random.default_rng([self.seed, 4])
         size = min(len(rows), _CANDIDATES * self.landmarks)
         candidates = rows[rng.choice(len(rows), size, replace=False)]
@@ -126,30 +124,10 @@ class RBFSVMTwin(BinaryEstimator):
         values, vectors = np.linalg.eigh(_kernel(self._landmarks, self._landmarks, self.gamma_))
         kept = values > _TOLERANCE * values[-1]
         projection = vectors[:, kept] / np.sqrt(values[kept])
-        active = np.ones(len(rows), np.bool_)
-        for _ in range(_NEWTON_STEPS):
-            # Newton's step for the squared hinge is least squares on the rows inside the margin.
-            solution = self._least_squares(projection, rows, signs, weights * active)
-            self._alpha, self.bias_ = projection @ solution[:-1], float(solution[-1])
-            inside = signs * self._margin(rows) < 1.0
-            if (inside == active).all():
-                break
-            active = inside
-
-    def _least_squares(self, projection: Floats, rows: Floats, signs: Floats, weights: Floats) -> Floats:
-        """Return coefficients and bias of the weighted ridge regression to `signs`; the bias is free."""
-        size = projection.shape[1] + 1
-        normal, right = np.zeros((size, size)), np.zeros(size)
-        for part in _chunks(len(rows)):
-            kernel = _kernel(rows[part], self._landmarks, self.gamma_)
-            features = np.column_stack([kernel @ projection, np.ones(len(kernel))])
-            weighted = features * weights[part, None]
-            normal += features.T @ weighted
-            right += weighted.T @ signs[part]
-        normal[np.diag_indices(size - 1)] += self.ridge * len(rows)
-        normal[-1, -1] += 1e-12 * len(rows)  # for the case that no row is active
-        solution: Floats = np.linalg.solve(normal, right)
-        return solution
+        self._alpha, self.bias_ = fit_on_landmarks(
+            lambda some: _kernel(some, self._landmarks, self.gamma_),
+            projection, rows, signs, weights, "squared_hinge", self.ridge, task,
+        )  # fmt: skip
 
     def _prepare(self) -> None:
         self._curve = Platt(self._slope, self._offset)
@@ -258,11 +236,6 @@ class OneClassSVMTwin(OneClassEstimator):
         return -self.score_samples(X)
 
 
-def _chunks(count: int) -> Iterator[slice]:
-    for start in range(0, count, _CHUNK):
-        yield slice(start, start + _CHUNK)
-
-
 def _kernel(rows: Floats, others: Floats, gamma: float) -> Floats:
     """Return ``exp(-gamma |x - l|^2)`` of all pairs, (n, m)."""
     squares = (rows**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * rows @ others.T
@@ -289,7 +262,7 @@ def _expansion(rows: Floats, others: Floats, alpha: Floats, gamma: float) -> Flo
     """Return ``sum_j alpha_j exp(-gamma |x - l_j|^2)`` of each row, (n,)."""
     if len(rows) <= FEW:
         return _expansion_of_few(np.ascontiguousarray(rows), others, alpha, gamma)
-    return np.concatenate([_kernel(rows[part], others, gamma) @ alpha for part in _chunks(len(rows))])
+    return np.concatenate([_kernel(rows[part], others, gamma) @ alpha for part in chunks(len(rows))])
 
 
 @compiled_fast

@@ -57,7 +57,8 @@ def test_help_and_version(cli: Cli) -> None:
 
 
 def test_every_command_has_help(cli: Cli) -> None:
-    for command in ("detect", "explain", "flows", "demo", "measure", "doctor", "scenario", "models"):
+    commands = ("detect", "explain", "flows", "demo", "up", "measure", "doctor", "scenario", "models")
+    for command in commands:
         assert cli(command, "--help").stdout.strip()
 
 
@@ -195,6 +196,18 @@ def test_demo_ends_with_its_capture_and_prints_explained_findings(cli: Cli) -> N
     assert "threat" in text
     assert "why" in text
     assert "flows read = " in text
+
+
+def test_a_demo_without_a_page_does_not_wait_for_the_page(tmp_path: Path) -> None:
+    code = (
+        "import sys; from qwarden.cli.main import main; "
+        f"assert main(['--home', {str(tmp_path)!r}, 'demo', '--once', '--seed', '12']) == 0; "
+        "sys.exit(' '.join({'nicegui', 'fastapi', 'uvicorn', 'qwarden.console'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-800:]
 
 
 def test_the_store_holds_alert_and_finding_and_its_chain_verifies(cli: Cli, detected: Any) -> None:

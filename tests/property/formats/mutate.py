@@ -1,12 +1,14 @@
-"""Damaged captures, drawn from a seed: good ones of every kind, hurt in every way."""
+"""Damaged captures and logs, drawn from a seed: good ones of every kind, hurt in every way."""
 
 from __future__ import annotations
 
 import gzip
 import random
 import struct
+from collections.abc import Callable
 
-from tests.unit.formats import craft
+from tests.unit.formats import craft, logs
+from tests.unit.formats.logs import conn
 
 WORDS = (0, 1, 2, 7, 8, 11, 12, 13, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -34,6 +36,8 @@ def _packets() -> list[bytes]:
         craft.ethernet(craft.arp(1), 0x0806),
         craft.ethernet(b"\xaa\xaa\x03\0\0\0\x08\0" + craft.ipv4(tcp, 6), 60),
         craft.ethernet(bytes(46), 0x88CC),
+        craft.frame4(b"\0\0\x08\0" + craft.ipv4(tcp, 6), 47),
+        craft.frame6(craft.ipv4(udp, 17), 4),
     ]
 
 
@@ -51,6 +55,10 @@ def seeds() -> list[bytes]:
         craft.pcap([(t, b"\x08\0" + cooked2 + packet) for t, packet in bare], link=276),
         craft.pcap(bare, link=101),
         craft.pcap(bare, link=228, big=True),
+        craft.pcap(
+            [(t, b"\2\0\0\0" + packet) for t, packet in bare] + [(9, b"\0\0\0\x1e" + frames[8][14:])], link=0
+        ),
+        craft.pcap([(t, b"\0\0\0\2" + packet) for t, packet in bare], link=108),
     ]
     for big in (False, True):
         blocks = craft.section(big=big) + craft.interface(options=craft.option(9, b"\x09", big=big), big=big)
@@ -60,7 +68,7 @@ def seeds() -> list[bytes]:
         blocks += craft.block(5, bytes(40), big=big) + craft.old_packet(frames[0], 10**9, big=big)
         blocks += craft.simple(frames[1], big=big) + craft.enhanced(bare[0][1], 5, 1, big=big)
         found.append(blocks)
-    return [*found, found[6] + found[7]]
+    return [*found, found[-2] + found[-1]]
 
 
 def damage(rng: random.Random, data: bytearray) -> None:
@@ -92,8 +100,92 @@ def damage(rng: random.Random, data: bytearray) -> None:
 
 def mutants(seed: int, count: int) -> list[bytes]:
     """Return `count` damaged captures; the same for the same seed."""
+    return _hurt(seeds(), seed, count, damage)
+
+
+# Logs
+
+TOKENS = (
+    *(b"-", b"(empty)", b"", b"0", b"-1", b"1e309", b"NaN", b"null", b"true", b'"', b"\\", b"\\x09", b"\x00"),
+    *(b"18446744073709551616", b"9223372036854775807", b"4611686018.427387904", b"0.0000000001", b"65536"),
+    *(b"1970-01-01T00:00:00Z", b"9999-12-31T23:59:59.999999999+0000", b"::", b"::ffff:1.2.3.4", b"fe80::1%1"),
+    *(b"#fields\tts", b"#separator \\x20", b"{", b"}", b"[[[[", b"\r", b"\n", b"\t", b",", b":", b"\xff\xfe"),
+    *(b'{"event_type":"flow"}', b'"_path":"dns",', b"SF", b"^ShADadFfRrTtCcQqIi", b"icmp", b"A" * 5000),
+    *(b"unknown_transport", b"\xe2\x80\xa8", b"255.255.255.256", b"1.5", b"4095"),
+)
+"""What may stand where something else should."""
+
+
+def zeek_seeds() -> list[bytes]:
+    """Logs of Zeek to damage: either form, other separators and fields."""
+    records = [
+        conn(),
+        conn(conn_state="S0", history="S", duration=None, orig_bytes=None, resp_bytes=None, resp_pkts=0),
+        conn(proto="udp", orig_h="fe80::1", resp_h="ff02::fb", history="D", conn_state="S0"),
+        conn(proto="icmp", orig_p=8, resp_p=0, history=None, conn_state="OTH"),
+        conn(proto="unknown_transport", orig_p=0, resp_p=0, conn_state="OTH", history=None, ip_proto=47),
+        conn(ts=5e-06, orig_bytes=10**14, vlan=5, orig_l2_addr="00:0c:29:66:c7:82"),
+    ]
+    few = ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "conn_state")
+    return [
+        logs.tsv(records),
+        logs.tsv(records, (*logs.FIELDS, "vlan", "orig_l2_addr", "ip_proto", "inner_vlan")),
+        logs.tsv(records, few, separator="|", unset="NONE") + logs.tsv(records[:2]),
+        logs.objects(records),
+        logs.objects(
+            [conn(ts="2022-09-29T14:40:56.755299Z", _path="conn"), {"_path": "dns", "ts": 1.0}, *records]
+        ),
+    ]
+
+
+def eve_seeds() -> list[bytes]:
+    """Logs of Suricata to damage."""
+    flow, alert = logs.FLOW, logs.ALERT
+    events = [
+        flow,
+        alert,
+        logs.changed(flow, tcp__tcp_flags_ts="1b", tcp__tcp_flags_tc="1b", vlan=[5, 9]),
+        logs.changed(
+            flow, proto="UDP", tcp=None, src_ip="fe80::1", dest_ip="ff02::fb", ether={"src_macs": ["-"]}
+        ),
+        logs.changed(flow, proto="ICMP", src_port=None, dest_port=None, icmp_type=8, icmp_code=0, tcp=None),
+        {"event_type": "dns", "dns": {"rrname": "a.b"}},
+        logs.changed(alert, src_ip=None, src_port=None, dest_port=None),
+    ]
+    return [logs.objects(events), logs.objects(events[::-1]), logs.objects([flow] * 3) + b"\n"]
+
+
+def damage_text(rng: random.Random, data: bytearray) -> None:
+    """Hurt a log once, in place: as bytes, or where its values and lines begin and end."""
+    if rng.random() < 0.3:
+        damage(rng, data)
+        return
+    edges = [at for at, byte in enumerate(data) if byte in b'\t\n,:{}"|'] or [0]
+    at = rng.choice(edges)
+    match rng.randrange(5):
+        case 0 | 1:  # another value
+            end = min((edge for edge in edges if edge > at), default=len(data))
+            data[at + 1 : end] = rng.choice(TOKENS)
+        case 2:
+            data[at:at] = rng.choice(TOKENS)
+        case 3:
+            del data[at : rng.choice(edges)]
+        case 4:
+            end = rng.choice(edges)
+            data[at:at] = data[min(at, end) : max(at, end)]
+    if not data:
+        data += b"\n"
+
+
+def log_mutants(kind: str, seed: int, count: int) -> list[bytes]:
+    """Return `count` damaged logs of `kind` (``zeek`` or ``eve``); the same for the same seed."""
+    return _hurt(zeek_seeds() if kind == "zeek" else eve_seeds(), seed, count, damage_text)
+
+
+def _hurt(
+    good: list[bytes], seed: int, count: int, hurt: Callable[[random.Random, bytearray], None]
+) -> list[bytes]:
     rng = random.Random(seed)
-    good = seeds()
     found = []
     for _ in range(count):
         data = bytearray(rng.choice(good))
@@ -102,6 +194,6 @@ def mutants(seed: int, count: int) -> list[bytes]:
             data = bytearray(gzip.compress(bytes(data), 1, mtime=0))
             packed = False
         for _ in range(rng.choice([1, 1, 2, 3, 8])):
-            damage(rng, data)
+            hurt(rng, data)
         found.append(gzip.compress(bytes(data), 1, mtime=0) if packed else bytes(data))
     return found

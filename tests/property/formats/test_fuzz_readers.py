@@ -1,6 +1,7 @@
-"""Damaged captures: no crash, no hang, bounded memory, and every record accounted for."""
+"""Damaged captures and logs: no crash, no hang, bounded memory, and every record accounted for."""
 
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,18 @@ from qwarden.formats.accounting import SourceReport
 from qwarden.formats.flows import Flows
 from qwarden.formats.sandbox.wire import check_flows
 
-from .mutate import mutants, seeds
+from .mutate import eve_seeds, log_mutants, mutants, seeds, zeek_seeds
 
-INPUTS = 10_000
+INPUTS = 5_000
+LOGS = 2_500
+"""Damaged captures, and damaged logs of each kind."""
 
 
 def check(data: bytes, flows: Flows, report: SourceReport) -> None:
     """Whatever the input was: the books balance, and the flows could be real."""
+    if report.is_log:
+        check_log(data, flows, report)
+        return
     counts = report.packets
     assert counts.read == counts.metered + counts.other + counts.unread + counts.malformed + counts.truncated
     assert report.flows_read == len(flows)
@@ -26,6 +32,43 @@ def check(data: bytes, flows: Flows, report: SourceReport) -> None:
     assert report.problems_total >= len(report.problems)
     assert counts.malformed + counts.truncated <= report.problems_total
     check_flows(flows)
+
+
+def check_log(data: bytes, flows: Flows, report: SourceReport) -> None:
+    counts = report.lines
+    assert counts.read == counts.flows + counts.alerts + counts.other + counts.comments + counts.malformed
+    assert report.flows_read == len(flows) == counts.flows
+    assert counts.malformed <= report.problems_total
+    assert flows["seq"].tolist() == list(range(len(flows)))
+    assert report.packets.read == 0
+    if "gzip" not in report.format:
+        assert counts.read == data.count(b"\n") + (not data.endswith(b"\n"))
+    check_flows(flows, logged=True)
+
+
+@pytest.mark.parametrize("good", [zeek_seeds, eve_seeds])
+def test_good_logs_are_good(good: Callable[[], list[bytes]]) -> None:
+    for data in good():
+        flows, report = craft.read(data)
+        check(data, flows, report)
+        assert (report.problems, report.lines.malformed) == ([], 0)
+        assert report.lines.flows >= 3
+
+
+@pytest.mark.parametrize("kind", ["zeek", "eve"])
+def test_damaged_logs(kind: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seen = {"malformed": 0, "flows": 0, "refused": 0, "other": 0}
+    for data in log_mutants(kind, 0, LOGS):
+        flows, report = craft.read(data)
+        check(data, flows, report)
+        seen["malformed"] += report.lines.malformed > 0
+        seen["flows"] += len(flows) > 0
+        seen["refused"] += not report.is_log
+        seen["other"] += report.lines.other + report.lines.comments > 0
+    assert min(seen.values()) > LOGS // 100, seen
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100 * 1024, f"memory grew by {grown} KiB"
 
 
 def test_good_captures_are_good() -> None:
@@ -56,19 +99,20 @@ def test_damaged_captures(part: int) -> None:
     assert grown < 100 * 1024, f"memory grew by {grown} KiB"
 
 
-def test_damaged_captures_through_the_reading_process(tmp_path: Path) -> None:
+def test_damaged_input_through_the_reading_process(tmp_path: Path) -> None:
     """The same through the front door: the parent believes every honest message."""
-    path = tmp_path / "damaged.pcap"
+    path = tmp_path / "damaged"
     settings = MeterSettings(max_flows=8)
-    for data in mutants(99, 60):
+    for data in mutants(99, 40) + log_mutants("zeek", 99, 20) + log_mutants("eve", 99, 20):
         path.write_bytes(data)
         with open_capture(path, settings) as reader:
             try:
                 batches = [batch.flows for batch in reader]
             except UnreadableError:
                 batches = []
-                assert reader.report.packets.metered + reader.report.packets.other == 0
+                assert not reader.report.usable
             assert sum(map(len, batches)) == reader.report.flows_read
         here, report = craft.read(data, settings)
         assert (report.packets, report.flows_read) == (reader.report.packets, reader.report.flows_read)
+        assert report.lines == reader.report.lines
         assert here.dtype == FLOW

@@ -75,9 +75,17 @@ VARIANTS = {
     "flood_udp": {
         "large datagrams to many ports": in_order(
             *[
-                make_flow(proto=17, port=50_000 + n, packets_out=3, packets_in=0, payload_out=3_072, at_s=n / 100)
+                make_flow(
+                    proto=17, port=50_000 + n, packets_out=3, packets_in=0, payload_out=3072, at_s=0.1 * n
+                )
                 for n in range(60)
             ]
+        ),
+    },
+    "beacon": {
+        "a heartbeat inside one connection": make_flow(
+            dst="203.0.113.9", port=443, packets_out=16, packets_in=16, lasts_s=280.0,
+            pauses=14, pause_mean=20.0, pause_std=2.0,
         ),
     },
     "flood_syn": {
@@ -101,6 +109,9 @@ BENIGN = {
     "name queries": session(40, 5.0, proto=17, port=53, packets_out=1, packets_in=1, size_mean_out=34.0),
     "a lease": make_flow(src="0.0.0.0", dst="255.255.255.255", proto=17, port=67, packets_in=0),
     "one ARP request": make_flow(proto=PROTO_ARP, port=-1, packets_in=1, src_mac=3),
+    "reading mail": make_flow(
+        dst="203.0.113.9", packets_out=16, packets_in=16, lasts_s=280, pauses=8, pause_mean=30, pause_std=29
+    ),
     "a download": make_flow(payload_in=9_000_000, packets_out=900, packets_in=6500, lasts_s=20),
     "ping": make_flow(proto=1, port=-1, packets_out=4, packets_in=4, lasts_s=3.0, icmp_type=8),
 }  # fmt: skip

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import resource
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from qwarden.formats.accounting import SourceReport
 from qwarden.formats.flows import FLOW, Flows
 from qwarden.formats.meter.settings import MeterSettings
-from qwarden.formats.readers.capture import CaptureStream, RawBatch
+from qwarden.formats.readers.batches import RawBatch
+from qwarden.formats.readers.opening import open_stream
 from qwarden.formats.readers.sources import DescriptorSource
 
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
@@ -214,8 +218,8 @@ def read_batches(
     data: bytes, settings: MeterSettings | None = None, piece: int = 1 << 30
 ) -> tuple[list[RawBatch], SourceReport]:
     """Read a capture in this process; return copies of its batches, and the report."""
-    stream = CaptureStream(Bytes(data, piece), settings or MeterSettings(max_flows=1024), "capture")
-    batches = [RawBatch(batch.flows.copy(), batch.watermark_ns, batch.epoch) for batch in stream]
+    stream = open_stream(Bytes(data, piece), settings or MeterSettings(max_flows=1024), "capture")
+    batches = [replace(batch, flows=batch.flows.copy()) for batch in stream]
     return batches, stream.report
 
 
@@ -224,7 +228,8 @@ def read(
 ) -> tuple[Flows, SourceReport]:
     """Read a capture in this process; return its flows in order of their first packet."""
     batches, report = read_batches(data, settings, piece)
-    flows = np.concatenate([np.empty(0, FLOW), *(batch.flows for batch in batches)])
+    parts = [batch.flows for batch in batches if batch.flows.size] or [np.empty(0, FLOW)]
+    flows = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return flows[np.argsort(flows["seq"])], report
 
 
@@ -232,8 +237,13 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Flows, SourceReport]:
     """Read a capture file in this process."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        stream = CaptureStream(DescriptorSource(fd), MeterSettings(), str(path))
+        stream = open_stream(DescriptorSource(fd), MeterSettings(), str(path))
         flows = np.concatenate([batch.flows.copy() for batch in stream])
     finally:
         os.close(fd)
     return flows[np.argsort(flows["seq"])], stream.report
+
+
+def resident_bytes() -> int:
+    """The memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -458,4 +458,12 @@ def columns(flow: Flow) -> dict[str, Any]:
             row[f"{name}_mean_{way}"] = statistics.fmean(values) if values else NAN
             row[f"{name}_std_{way}"] = statistics.pstdev(values) if values else NAN
             row[f"{name}_max_{way}"] = max(values) if values else NAN
+    silences, latest = [], packets[0].ns
+    for packet in packets:
+        silences.append((packet.ns - latest) / 1e9)
+        latest = max(latest, packet.ns)
+    pauses = [silence for silence in silences if silence >= 0.5]
+    row["pauses"] = len(pauses)
+    row["pause_mean"] = statistics.fmean(pauses) if pauses else NAN
+    row["pause_std"] = statistics.pstdev(pauses) if pauses else NAN
     return row

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwarden.core.errors import UnreadableError
-from qwarden.formats import find_captures, is_capture, open_capture
+from qwarden.formats import find_captures, format_of, is_capture, open_capture
 
 from . import craft
 from .craft import ACK
@@ -279,3 +279,4 @@ def test_a_pipe_is_no_capture_by_content(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600 | stat.S_IFIFO)
     assert find_captures([tmp_path / "pipe"]) == [tmp_path / "pipe"]
     assert is_capture(__file__) is False
+    assert format_of(tmp_path / "pipe") == ""

@@ -43,6 +43,9 @@ def only(packet: bytes, link: int = 1) -> object:
         (276, b"\x08\0" + COOKED2 + PACKET4, 0x020000000001, -1),
         (101, PACKET4, -1, -1),
         (228, PACKET4, -1, -1),
+        (0, b"\2\0\0\0" + PACKET4, -1, -1),
+        (0, b"\0\0\0\2" + PACKET4, -1, -1),
+        (108, b"\0\0\0\2" + PACKET4, -1, -1),
     ],
 )
 def test_ipv4_over_every_link(link: int, packet: bytes, mac: int, vlan: int) -> None:

@@ -120,6 +120,21 @@ def test_statistics_of_a_flow() -> None:
         assert np.isnan(flow[f"{way}_{stat}_in"])
 
 
+def test_pauses_are_silences_of_both_ends() -> None:
+    heard = [(0.0, out), (0.01, back), (10.0, out), (10.2, back), (22.0, back), (22.3, out), (22.79, back)]
+    flow = craft.read(craft.pcap([(at, way(ACK, data=b"x")) for at, way in heard]))[0][0]
+    assert flow["pauses"] == 2
+    assert flow["pause_mean"] == pytest.approx((9.99 + 11.8) / 2)
+    assert flow["pause_std"] == pytest.approx(np.std([9.99, 11.8]))
+
+
+def test_a_flow_without_a_pause_has_none() -> None:
+    flow = craft.read(craft.pcap([(0.1 * i, out(ACK)) for i in range(5)]))[0][0]
+    assert flow["pauses"] == 0
+    assert np.isnan(flow["pause_mean"])
+    assert np.isnan(flow["pause_std"])
+
+
 def test_a_regular_beacon_has_no_spread_however_long() -> None:
     """A million seconds apart in value, a microsecond in spread: no cancellation."""
     records = [(1_000_000_000 + 50 * i + (1e-6 if i % 2 else 0), datagram(0)) for i in range(200)]

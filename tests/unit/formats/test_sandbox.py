@@ -341,7 +341,7 @@ def test_texts_cannot_write_on_the_terminal() -> None:
 
 def test_sizes_are_bounded_before_anything_is_allocated() -> None:
     check_sizes(10, FLOW.itemsize)
-    for header, body in ((0, 0), (1 << 17, 0), (10, FLOW.itemsize * 8193)):
+    for header, body in ((0, 0), (1 << 20, 0), (10, FLOW.itemsize * 8193)):
         with pytest.raises(Distrust):
             check_sizes(header, body)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
     from qwarden.detect import ThreatModel
 
 Show = Callable[[dict[str, Any]], None]
-
-
-class WatchedDetector(Detector):
-    """A detector whose counts can be seen while it runs."""
-
-    running: Detection | None = None
-
-    def _run_one(self, path: Path, result: Detection, *rest: Any) -> None:
-        self.running = result
-        super()._run_one(path, result, *rest)
 
 
 class SourceReader:
@@ -85,15 +76,23 @@ class SourceReader:
         Interrupted
             `stop` was set. Nothing of the source is accounted for: it is to be read again.
         """
-        detector = WatchedDetector(self._model, self._settings, self._bus, lists=self._lists)
+        detector = Detector(self._model, self._settings, self._bus, lists=self._lists)
+        latest = Account()
 
-        def account() -> Account:
-            running = detector.running
-            return Account() if running is None else _account(running, packets(), lost())
+        def look(running: Detection) -> None:
+            nonlocal latest
+            latest = _account(running)
 
-        self.watch.reading = Reading(str(path), account)
+        self.watch.reading = Reading(
+            str(path), lambda: replace(latest, packets_read=packets(), packets_lost=lost())
+        )
         try:
-            result = detector.run([path], on_alert=self._on_alert, progress=_Until(stop or threading.Event()))
+            result = detector.run(
+                [path],
+                on_alert=self._on_alert,
+                on_batch=look,
+                progress=_Until(stop or threading.Event()),
+            )
             event = _source_read(path, sha256, result, lost())
             self._bus.publish(event)
             return event
@@ -101,19 +100,12 @@ class SourceReader:
             self.watch.reading = None
 
 
-def _account(running: Detection, packets: int, lost: int) -> Account:
-    """Return the account of a run that goes on.
-
-    Its thread may be counting while we look. In this order no flow is seen in two places: an exception
-    moves some from scored to suppressed, everything else only grows, and what was read grows first.
-    """
+def _account(running: Detection) -> Account:
+    """Return the account of a run that goes on: what is in no other count waits to be put in order."""
     flows = running.flows
-    suppressed, dropped, malformed = flows.suppressed, flows.dropped, flows.malformed
-    scored = flows.scored
-    read = flows.read
-    waiting = read - scored - suppressed - dropped - malformed
+    told = flows.scored + flows.suppressed + flows.dropped + flows.malformed
     return Account(
-        read, scored, suppressed, dropped, malformed, waiting, packets_read=packets, packets_lost=lost
+        flows.read, flows.scored, flows.suppressed, flows.dropped, flows.malformed, flows.read - told
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qwarden.core.compiled import compiled
-from qwarden.formats.flows import UNKNOWN
+from qwarden.formats.flows import PAUSE_S, UNKNOWN
 from qwarden.formats.meter.state import IN, OUT
 from qwarden.formats.meter.tcp import ACK, SYN, advance, name_state
 from qwarden.formats.readers.packets import WHOLE
@@ -63,6 +63,9 @@ def start_counting(meter: Any, flow: Any, packet: Any) -> None:
     flow.extension = 0
     flow.fragments = 0
     flow.saw_tcp = 0
+    flow.pauses = 0
+    flow.pause_mean = 0.0
+    flow.pause_square = 0.0
     for way in range(2):
         flow.packets[way] = 0
         flow.bytes[way] = 0
@@ -91,6 +94,12 @@ def add_packet(flow: Any, packet: Any, way: int) -> None:
         flow.fragments += 1
     if packet.ttl >= 0 and (flow.ttl[way] < 0 or packet.ttl < flow.ttl[way]):
         flow.ttl[way] = packet.ttl
+    silence = (packet.ts_ns - flow.end_ns) * _SECONDS
+    if silence >= PAUSE_S:
+        flow.pauses += 1
+        step = silence - flow.pause_mean
+        flow.pause_mean += step / flow.pauses
+        flow.pause_square += step * (silence - flow.pause_mean)
     flow.start_ns = min(flow.start_ns, packet.ts_ns)
     flow.end_ns = max(flow.end_ns, packet.ts_ns)
 
@@ -170,3 +179,6 @@ def export(flow: Any, out: Any, reason: int) -> None:
     out.size_std_in = _spread(flow.size_square[IN], flow.packets[IN])
     out.size_max_out = flow.size_max[OUT] if gaps_out >= 0 else np.nan
     out.size_max_in = flow.size_max[IN] if gaps_in >= 0 else np.nan
+    out.pauses = flow.pauses
+    out.pause_mean = flow.pause_mean if flow.pauses else np.nan
+    out.pause_std = _spread(flow.pause_square, flow.pauses)

@@ -48,6 +48,7 @@ STATE: Final = np.dtype(
         # Running mean, sum of squared deviations and maximum (Welford 1962).
         ("gap_mean", np.float64, (2,)), ("gap_square", np.float64, (2,)), ("gap_max", np.float64, (2,)),
         ("size_mean", np.float64, (2,)), ("size_square", np.float64, (2,)), ("size_max", np.float64, (2,)),
+        ("pauses", np.int64), ("pause_mean", np.float64), ("pause_square", np.float64),
     ],
     align=True,
 )  # fmt: skip

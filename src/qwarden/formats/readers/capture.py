@@ -1,24 +1,24 @@
 """A capture's bytes to flows: framing, header walker and meter in one loop over one buffer.
 
-This runs inside the reading process (`qwarden.formats.worker`). It never raises on bad input: what
-is wrong goes into the report, with its place, and what could be read is kept.
+This runs inside the reading process (`qwarden.formats.sandbox.worker`). It never raises on bad input:
+what is wrong goes into the report, with its place, and what could be read is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, SourceReport
-from qwarden.formats.flows import Flows
 from qwarden.formats.meter.meter import EPOCH, ROOM, FlowMeter
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.readers import pcap, pcapng
-from qwarden.formats.readers.headers import LINKS, walk
+from qwarden.formats.readers.batches import RawBatch
+from qwarden.formats.readers.headers import walk
+from qwarden.formats.readers.links import LINKS, unread_link
 from qwarden.formats.readers.packets import (
     CHUNK,
     FIRST_MALFORMED,
@@ -30,7 +30,8 @@ from qwarden.formats.readers.packets import (
     UNREAD_LINK,
     VERDICTS,
 )
-from qwarden.formats.readers.sources import GZIP_MAGIC, GzipSource, Replay, Source, read_fully
+from qwarden.formats.readers.recognise import Recognised
+from qwarden.formats.readers.sources import read_fully
 
 BUFFER: Final = 4 << 20
 """Bytes read at once; longer than any record, so that a partial one always fits."""
@@ -44,15 +45,6 @@ _STOPPED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RawBatch:
-    """Flows that ended (a view, valid until the next batch), and what is still to come."""
-
-    flows: Flows
-    watermark_ns: int
-    epoch: int
-
-
 _Framing = Callable[[int, int, int], tuple[int, int, int]]
 
 
@@ -61,7 +53,7 @@ class CaptureStream:
 
     Parameters
     ----------
-    source : its bytes.
+    found : its bytes, recognised as pcap or pcapng.
     settings : the flow meter's.
     name : what the report calls it.
 
@@ -69,9 +61,9 @@ class CaptureStream:
     the iteration is.
     """
 
-    def __init__(self, source: Source, settings: MeterSettings, name: str = "") -> None:
-        self.report = SourceReport(name)
-        self._source = source
+    def __init__(self, found: Recognised, settings: MeterSettings, name: str = "") -> None:
+        self.report = SourceReport(name, found.format)
+        self._source = found.source
         self._meter = FlowMeter(settings)
         self._buffer = np.empty(BUFFER, np.uint8)
         self._view = self._buffer.data
@@ -105,35 +97,13 @@ class CaptureStream:
     # Opening
 
     def _open(self) -> _Framing | None:
-        """Recognise the format by its first bytes; return its framing, or note what is wrong."""
-        report = self.report
-        head = self._peek(4)
-        if head[:2] == GZIP_MAGIC:
-            report.format = "+gzip"
-            self._source = GzipSource(self._source)
-            head = self._peek(4)
-        if head in pcap.MAGICS:
-            report.format = "pcap" + report.format
+        """Return the format's framing, or note what is wrong with the header."""
+        if self.report.is_pcap:
             return self._open_pcap()
-        if head == pcapng.MAGIC:
-            report.format = "pcapng" + report.format
-            section, interfaces = self._section, self._interfaces
-            return lambda begin, end, base: pcapng.frame_pcapng(
-                self._buffer, begin, end, base, section, interfaces, self._packets
-            )
-        packed, report.format = bool(report.format), ""
-        if not self._source.fault:
-            what = "unpacks to nothing" if packed else "is empty (0 bytes)"
-            expected = "expected a pcap or pcapng capture, or a gzip of one"
-            found = f"starts with bytes {head.hex(' ')}, which no capture does" if head else what
-            report.note(f"byte 0: the file {found}; {expected}")
-        return None
-
-    def _peek(self, count: int) -> bytes:
-        filled = read_fully(self._source, self._view[:count])
-        head = bytes(self._view[:filled])
-        self._source = Replay(head, self._source)
-        return head
+        section, interfaces = self._section, self._interfaces
+        return lambda begin, end, base: pcapng.frame_pcapng(
+            self._buffer, begin, end, base, section, interfaces, self._packets
+        )
 
     def _open_pcap(self) -> _Framing | None:
         filled = read_fully(self._source, self._view[: pcap.HEADER])
@@ -147,7 +117,7 @@ class CaptureStream:
             self.report.note(f"byte 4: pcap version {version} is not read; expected 2.4")
             return None
         if header.link not in LINKS:
-            self.report.note(f"byte 20: {_unread_link(header.link)}")
+            self.report.note(f"byte 20: {unread_link(header.link)}")
             return None
         return lambda begin, end, base: pcap.frame_pcap(
             self._buffer, begin, end, base, header.big, header.tick_ns, header.link, self._packets
@@ -216,7 +186,7 @@ class CaptureStream:
                 if link in self._unread_links:
                     continue
                 self._unread_links.add(link)
-                text = _unread_link(link)
+                text = unread_link(link)
             else:
                 text = MALFORMED_TEXT[verdict]
             if len(self.report.problems) >= MOST_PROBLEMS:
@@ -227,7 +197,7 @@ class CaptureStream:
     def _stopped(self, begin: int, why: int) -> None:
         """Note that the framing is lost; the record it is lost in is malformed."""
         self._lost = True
-        is_pcap = self.report.format.startswith("pcap") and not self.report.format.startswith("pcapng")
+        is_pcap = self.report.is_pcap
         limit = MAX_PACKET if is_pcap else pcapng.MAX_BLOCK
         counts = self.report.packets
         place = f"byte {self._base + begin}"
@@ -241,7 +211,7 @@ class CaptureStream:
         """Note a record or block that the end of the file cuts."""
         counts = self.report.packets
         place = f"byte {self._base + begin}"
-        if self.report.format.startswith("pcapng"):
+        if not self.report.is_pcap:
             skip = int(self._section["skip"][0])
             if begin == end and not skip:
                 return
@@ -261,8 +231,3 @@ class CaptureStream:
         order: Literal["big", "little"] = "big" if self._section["big"][0] else "little"
         kind = int.from_bytes(self._view[begin : begin + 4], order)
         return kind in (pcapng.ENHANCED_PACKET, pcapng.SIMPLE_PACKET, pcapng.OLD_PACKET)
-
-
-def _unread_link(link: int) -> str:
-    known = ", ".join(f"{name} ({number})" for number, name in sorted(LINKS.items()))
-    return f"link type {link} is not read; expected {known}"

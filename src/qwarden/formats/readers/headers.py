@@ -7,13 +7,23 @@ are counted come from the headers, so a capture cut by its snap length counts li
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from qwarden.core.compiled import compiled
 from qwarden.formats.flows import PROTO_ARP, UNKNOWN
-from qwarden.formats.readers.bytes import Bytes, be16, be32, be48, be64, u8
+from qwarden.formats.readers.bytes import Bytes, any32, be16, be32, be48, be64, u8
+from qwarden.formats.readers.links import (
+    COOKED_V1,
+    COOKED_V2,
+    ETHERNET,
+    LOOP,
+    NULL,
+    RAW_IP,
+    RAW_IPV4,
+    RAW_IPV6,
+)
 from qwarden.formats.readers.packets import (
     BAD_LENGTH,
     BAD_TRANSPORT,
@@ -34,18 +44,9 @@ from qwarden.formats.readers.packets import (
     Packets,
 )
 
-# Link types (https://www.tcpdump.org/linktypes.html).
-ETHERNET, RAW_IP, COOKED_V1, RAW_IPV4, RAW_IPV6, COOKED_V2 = 1, 101, 113, 228, 229, 276
-LINKS: Final = {
-    ETHERNET: "Ethernet",
-    RAW_IP: "raw IP",
-    COOKED_V1: "Linux cooked v1",
-    RAW_IPV4: "raw IPv4",
-    RAW_IPV6: "raw IPv6",
-    COOKED_V2: "Linux cooked v2",
-}
-"""The link types that are read."""
-
+# Address families of the BSD loopback header: IPv4 is one everywhere; IPv6 is that of Linux, of NetBSD and
+# OpenBSD, of FreeBSD, of macOS.
+_FAMILY_4, _FAMILIES_6 = 2, (10, 24, 28, 30)
 _IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
 _VLAN, _QINQ, _OLD_QINQ = 0x8100, 0x88A8, 0x9100
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _NO_NEXT, _DESTINATION, _MOBILITY = (
@@ -115,6 +116,20 @@ def _link(data: Bytes, packet: Any) -> int:
         ethertype = _IPV4
     elif link == RAW_IPV6:
         ethertype = _IPV6
+    elif link in (NULL, LOOP):
+        if end - at < 4:
+            return CUT_LINK
+        family = be32(data, at)
+        if link == NULL and family > 0xFFFF:
+            # In the byte order of the machine that captured, which is told by families being small.
+            family = any32(data, at, 0)
+        if family == _FAMILY_4:
+            ethertype = _IPV4
+        elif family in _FAMILIES_6:
+            ethertype = _IPV6
+        else:
+            return NOT_IP
+        at += 4
     else:
         return UNREAD_LINK
 
@@ -266,7 +281,10 @@ def _no_ports(proto: int, packet: Any) -> None:
 
 @compiled
 def _transport(data: Bytes, at: int, end: int, length: int, proto: int, packet: Any) -> int:
-    """Read a transport header of which ``data[at:end]`` was captured; IP gives it `length` bytes."""
+    """Read a transport header of which ``data[at:end]`` was captured; IP gives it `length` bytes.
+
+    Tunnels (GRE, IP in IP) are not opened: their flow is that of the outer addresses.
+    """
     _no_ports(proto, packet)
     packet.payload = length
     if proto == _TCP:

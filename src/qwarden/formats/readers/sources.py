@@ -1,4 +1,4 @@
-"""Where the bytes of a capture come from: a descriptor, plain or gzip.
+"""Where the bytes of a capture or a log come from: a descriptor, plain or gzip.
 
 Both fill a given memory and keep nothing else, so that a stream of any length, and a gzip of any
 expansion, needs the same memory.

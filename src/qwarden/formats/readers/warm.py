@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from qwarden.formats.meter.settings import MeterSettings
-from qwarden.formats.readers.capture import CaptureStream
+from qwarden.formats.readers.opening import open_stream
 
 # One UDP datagram, its checksums left out: it sends every compiled function on its way once.
 _DATAGRAM = bytes.fromhex(
@@ -45,7 +45,7 @@ def _pcapng() -> bytes:
 def warm_up() -> None:
     """Run every compiled function of the readers once; the first time this compiles them."""
     for capture in (_pcap(), _pcapng()):
-        stream = CaptureStream(_Memory(capture), MeterSettings(max_flows=1))
+        stream = open_stream(_Memory(capture), MeterSettings(max_flows=1))
         flows = sum(batch.flows.size for batch in stream)
         if flows != 1:
             raise RuntimeError(f"the capture readers are damaged: {stream.report}")

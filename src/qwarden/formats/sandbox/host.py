@@ -79,7 +79,7 @@ class Host:
                 )
             except OSError as error:
                 self._control.close()
-                raise QwardenError(f"the capture reading process cannot be started: {error}") from error
+                raise QwardenError(f"the reading process cannot be started: {error}") from error
 
     @property
     def alive(self) -> bool:
@@ -96,9 +96,7 @@ class Host:
             self.stop()
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").strip().splitlines()
-            raise QwardenError(
-                f"the capture reading process does not run: {lines[-1] if lines else 'no answer'}"
-            )
+            raise QwardenError(f"the reading process does not run: {lines[-1] if lines else 'no answer'}")
         return answer, received
 
     def submit(self, capture: int, settings: MeterSettings, *, probe: bool = False) -> Reader:
@@ -173,7 +171,7 @@ class Reader:
         if flows.size:
             self._fill(flows.view(np.uint8).data, deadline)
         message = decode_header(bytes(header), path)
-        check_flows(flows)
+        check_flows(flows, message.report.is_log)
         return message, flows
 
     def close(self) -> None:

@@ -1,12 +1,13 @@
 """What the reading process tells its parent, and how far it is believed.
 
 A message is ``<II``: length of a JSON header, length of a body; then both. The body is raw rows of
-`FLOW`. The reading process may be in an attacker's hands, so the parent checks everything: sizes
-before it allocates, types, ranges, and that counts and order are possible.
+`FLOW`; alerts stand in the header. The reading process may be in an attacker's hands, so the parent
+checks everything: sizes before it allocates, types, ranges, and that counts and order are possible.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import struct
 from dataclasses import asdict, dataclass, fields
@@ -15,11 +16,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, PacketCounts, SourceReport
+from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, LineCounts, PacketCounts, SourceReport
+from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import END_OF_INPUT, FLOW, PROTO_ARP, TCP_STATES, UNKNOWN, Flows
 
 PREFIX: Final = struct.Struct("<II")
-MOST_HEADER: Final = 64 * 1024
+MOST_HEADER: Final = 512 * 1024
+MOST_ALERTS: Final = 64
 MOST_FLOWS: Final = 8192
 MOST_BODY: Final = MOST_FLOWS * FLOW.itemsize
 
@@ -42,6 +45,7 @@ class Message:
     watermark_ns, epoch : of the flows that come with it, see `FlowBatch`.
     cage : on the first message, the measures that hold; else empty.
     last : nothing follows.
+    alerts : those that were read since the message before.
     """
 
     report: SourceReport
@@ -49,6 +53,7 @@ class Message:
     epoch: int
     cage: list[dict[str, Any]]
     last: bool
+    alerts: tuple[SignatureAlert, ...] = ()
 
 
 def encode(message: Message, flows: Flows) -> tuple[bytes, memoryview]:
@@ -94,22 +99,25 @@ def decode_header(header: bytes, path: str) -> Message:
         raise Distrust("a header that is no JSON") from error
     top = _object(document, _names(Message), "the header")
     told = _object(top["report"], _names(SourceReport), "the report")
-    counts = _object(told["packets"], _names(PacketCounts), "the packet counts")
-    packets = PacketCounts(**{name: _integer(counts[name], 0, _MOST_COUNT, name) for name in counts})
-    if not packets.adds_up:
-        raise Distrust("packet counts that do not add up")
-    problems, cage = told["problems"], top["cage"]
+    packets = PacketCounts(**_counts(told["packets"], _names(PacketCounts), "the packet counts"))
+    lines = LineCounts(**_counts(told["lines"], _names(LineCounts), "the line counts"))
+    if not (packets.adds_up and lines.adds_up):
+        raise Distrust("counts that do not add up")
+    problems, cage, alerts = told["problems"], top["cage"], top["alerts"]
     if not isinstance(problems, list) or len(problems) > MOST_PROBLEMS:
         raise Distrust("too many problems")
     if not isinstance(cage, list) or len(cage) > 32:
         raise Distrust("too many measures")
     for measure in cage:
         _object(measure, {"measure", "holds", "detail"}, "a measure")
+    if not isinstance(alerts, list) or len(alerts) > MOST_ALERTS:
+        raise Distrust("too many alerts")
     flows_read = _integer(told["flows_read"], 0, _MOST_COUNT, "flows_read")
     report = SourceReport(
         path=path,
         format=_text(told["format"], "the format"),
         packets=packets,
+        lines=lines,
         flows_read=flows_read,
         flows_evicted=_integer(told["flows_evicted"], 0, _MOST_COUNT, "flows_evicted"),
         problems=[_text(problem, "a problem") for problem in problems],
@@ -132,7 +140,35 @@ def decode_header(header: bytes, path: str) -> Message:
             for measure in cage
         ],
         last=top["last"] is True,
+        alerts=tuple(_alert(alert) for alert in alerts),
     )
+
+
+def _counts(value: object, names: set[str], what: str) -> dict[str, int]:
+    counts = _object(value, names, what)
+    return {name: _integer(count, 0, _MOST_COUNT, name) for name, count in counts.items()}
+
+
+_ALERT_TEXTS: Final = ("signature", "category", "action", "src_ip", "dst_ip")
+_ALERT_NUMBERS: Final = {
+    "time_ns": (0, _LATEST_NS),
+    **dict.fromkeys(("severity", "gid", "sid", "rev"), (UNKNOWN, _MOST_COUNT)),
+    **dict.fromkeys(("src_port", "dst_port"), (UNKNOWN, 0xFFFF)),
+    "proto": (UNKNOWN, 0xFF),
+}
+
+
+def _alert(value: object) -> SignatureAlert:
+    told = _object(value, _names(SignatureAlert), "an alert")
+    for name in ("src_ip", "dst_ip"):
+        if told[name] != "":
+            try:
+                ipaddress.ip_address(_text(told[name], name))
+            except ValueError:
+                raise Distrust(f"{name} is no address") from None
+    texts = {name: _text(told[name], name) for name in _ALERT_TEXTS}
+    numbers = {name: _integer(told[name], *span, name) for name, span in _ALERT_NUMBERS.items()}
+    return SignatureAlert(**texts, **numbers)  # type: ignore[arg-type]
 
 
 def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:
@@ -140,7 +176,7 @@ def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:
 
 
 _SMALL: Final = {
-    "proto": (0, PROTO_ARP),
+    "proto": (UNKNOWN, PROTO_ARP),
     "src_port": (UNKNOWN, 0xFFFF),
     "dst_port": (UNKNOWN, 0xFFFF),
     "icmp_type": (UNKNOWN, 0xFFFF),
@@ -148,7 +184,7 @@ _SMALL: Final = {
     "vlan": (UNKNOWN, 0x0FFF),
     "ip_version": (0, 6),
     "tcp_state": (UNKNOWN, len(TCP_STATES) - 1),
-    "end_reason": (0, END_OF_INPUT),
+    "end_reason": (UNKNOWN, END_OF_INPUT),
     "ttl_out": (UNKNOWN, 0xFF),
     "ttl_in": (UNKNOWN, 0xFF),
     "src_mac": (UNKNOWN, (1 << 48) - 1),
@@ -160,8 +196,13 @@ _FLOATS: Final = [name for name in FLOW.names or () if FLOW[name].kind == "f"]
 _COUNTS: Final = [name for name in FLOW.names or () if FLOW[name].kind == "i" and name not in _SMALL]
 
 
-def check_flows(flows: Flows) -> None:
-    """Raise `Distrust` unless every column is within the range of its kind."""
+def check_flows(flows: Flows, logged: bool = False) -> None:
+    """Raise `Distrust` unless every column is within the range of its kind.
+
+    Parameters
+    ----------
+    logged : they were read from a log, which need not know protocols, packets and reasons.
+    """
     if flows.size == 0:
         return
     for name, (low, high) in _SMALL.items():
@@ -178,5 +219,9 @@ def check_flows(flows: Flows) -> None:
         raise Distrust("a flow that ends before it starts")
     if (flows["ip_version"] % 2).any() or (flows["ip_version"] == 2).any():
         raise Distrust("ip_version out of its range")
+    if logged:
+        return
     if (flows["packets_out"] + flows["packets_in"] < 1).any():
         raise Distrust("a flow without a packet")
+    if (flows["proto"] < 0).any() or (flows["end_reason"] < 0).any():
+        raise Distrust("a flow without a protocol or an end")

@@ -1,8 +1,8 @@
 """The other side: the host of reading processes, and a reading process.
 
-The host loads NumPy, Numba and the compiled readers once, then forks a fresh, locked-down process
-for every capture. It never reads a capture itself, so nothing a capture does to its reader carries
-over to the next. It stops when its control socket closes.
+The host loads NumPy, Numba and the readers once, then forks a fresh, locked-down process for every
+source. It never reads one itself, so nothing a source does to its reader carries over to the next. It
+stops when its control socket closes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ import sys
 
 import numpy as np
 
+from qwarden.formats.accounting import SourceReport
 from qwarden.formats.flows import FLOW
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.meter.state import STATE
-from qwarden.formats.readers.capture import BUFFER, CaptureStream, RawBatch
+from qwarden.formats.readers.batches import RawBatch
+from qwarden.formats.readers.capture import BUFFER
+from qwarden.formats.readers.opening import open_stream
 from qwarden.formats.readers.sources import DescriptorSource
 from qwarden.formats.readers.warm import warm_up
 from qwarden.formats.sandbox.lockdown import DESCRIPTORS, Held, attempt_escapes, lock_down
@@ -50,26 +53,28 @@ def _say(message: Message, batch: RawBatch) -> None:
 
 
 def _read(settings: MeterSettings, held: list[Held], patient: bool) -> None:
-    """Read the capture and tell the parent; `patient` if the input may make us wait."""
+    """Read the source and tell the parent; `patient` if the input may make us wait."""
     cage = [measure.as_dict() for measure in held]
+    report = SourceReport("")
+    nothing = RawBatch(np.empty(0, FLOW), 0, 0)
 
     def message(batch: RawBatch, last: bool = False) -> Message:
-        return Message(stream.report, batch.watermark_ns, batch.epoch, cage, last)
+        return Message(report, batch.watermark_ns, batch.epoch, cage, last, batch.alerts)
 
     def waiting() -> None:
         _say(message(nothing), nothing)  # the watermark of the last batch still holds
 
-    stream = CaptureStream(DescriptorSource(_CAPTURE, waiting if patient else None), settings)
-    nothing = RawBatch(np.empty(0, FLOW), 0, 0)
-    _say(message(nothing), nothing)
+    waiting()
     cage = []
     try:
+        stream = open_stream(DescriptorSource(_CAPTURE, waiting if patient else None), settings)
+        report = stream.report
         for batch in stream:
             _say(message(batch), batch)
             nothing = RawBatch(nothing.flows, batch.watermark_ns, batch.epoch)
     except Exception as error:
         # A last word before it ends: out of memory, or a fault of ours.
-        stream.report.note(f"the reading process failed: {type(error).__name__}: {str(error)[:200]}")
+        report.note(f"the reading process failed: {type(error).__name__}: {str(error)[:200]}")
         waiting()
         raise
     _say(message(nothing, last=True), nothing)

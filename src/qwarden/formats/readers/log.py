@@ -1,0 +1,108 @@
+"""A log's lines to flows and alerts.
+
+This runs inside the reading process (`qwarden.formats.sandbox.worker`). It never raises on bad input:
+what is wrong with a line goes into the report, with its place, and the next line is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+import numpy as np
+
+from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, SourceReport
+from qwarden.formats.alerts import SignatureAlert
+from qwarden.formats.flows import FLOW
+from qwarden.formats.readers.batches import RawBatch
+from qwarden.formats.readers.fields import Malformed
+from qwarden.formats.readers.lines import MOST, Line, chunks_of_lines
+from qwarden.formats.readers.recognise import Recognised
+from qwarden.formats.readers.rows import COMMENT, Row, to_flows
+
+MOST_ROWS: Final = 4096
+"""Flows a batch."""
+MOST_ALERTS: Final = 64
+"""Alerts a batch; they cross to the parent as text."""
+
+
+class LineReader(Protocol):
+    """Reads the lines of one format."""
+
+    def read(self, line: bytes) -> Row | SignatureAlert | str:
+        """Return what a line holds: a flow's row, an alert, or `COMMENT` or `OTHER`.
+
+        Raises
+        ------
+        Malformed : it cannot be parsed.
+        """
+
+
+class LogStream:
+    """Reads one log.
+
+    Parameters
+    ----------
+    found : its bytes, recognised.
+    reader : of its lines.
+    name : what the report calls it.
+
+    Iterating yields batches in the order of the log, an empty one now and then as a sign of life.
+    Logs promise no order: the watermark is 0 until everything has come.
+    """
+
+    def __init__(self, found: Recognised, reader: LineReader, name: str = "") -> None:
+        self.report = SourceReport(name, found.format)
+        self._source = found.source
+        self._reader = reader
+        self._rows: list[Row] = []
+        self._alerts: list[SignatureAlert] = []
+
+    def __iter__(self) -> Iterator[RawBatch]:
+        """Yield batches to the end of the log."""
+        for at, lines in chunks_of_lines(self._source):
+            yield from self._take(at, lines)
+            yield self._batch()
+        if self._source.fault:
+            self.report.note(self._source.fault)
+        self.report.complete = not self._source.fault
+        yield RawBatch(np.empty(0, FLOW), END_OF_TIME, 0)
+
+    def _batch(self) -> RawBatch:
+        flows = to_flows(self._rows, self.report.flows_read)
+        alerts = tuple(self._alerts)
+        self.report.flows_read += flows.size
+        self._rows, self._alerts = [], []
+        return RawBatch(flows, 0, 0, alerts)
+
+    def _take(self, at: int, lines: list[Line]) -> Iterator[RawBatch]:
+        counts, read = self.report.lines, self._reader.read
+        for line in lines:
+            counts.read += 1
+            try:
+                if line is None or len(line) > MOST:
+                    raise Malformed(f"the line is longer than {MOST:,} bytes")
+                found = read(line)
+            except Malformed as problem:
+                counts.malformed += 1
+                self._note(at, problem)
+            else:
+                if isinstance(found, tuple):
+                    counts.flows += 1
+                    self._rows.append(found)
+                elif isinstance(found, SignatureAlert):
+                    counts.alerts += 1
+                    self._alerts.append(found)
+                elif found is COMMENT:
+                    counts.comments += 1
+                else:
+                    counts.other += 1
+                if len(self._rows) == MOST_ROWS or len(self._alerts) == MOST_ALERTS:
+                    yield self._batch()
+            at += 1 + (0 if line is None else len(line))
+
+    def _note(self, at: int, problem: Malformed) -> None:
+        if len(self.report.problems) < MOST_PROBLEMS:
+            self.report.note(f"line {self.report.lines.read}, byte {at}: {problem}")
+        else:
+            self.report.problems_total += 1
