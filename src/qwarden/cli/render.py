@@ -17,13 +17,15 @@ _COLOURS: Final = {"info": "blue", "low": "cyan", "medium": "yellow", "high": "r
 
 def finding_text(finding: Mapping[str, Any], *, full: bool = False) -> str:
     """Return a finding as a few lines; `full` adds every feature and the model's figures."""
+    from qwarden.detect import score_text
+
     why = finding["explanation"]
     severity = str(finding["severity"])
     head = typer.style(f"{severity.upper():<8}", fg=_COLOURS.get(severity), bold=True)
     technique = f" ({finding['technique']})" if finding["technique"] else ""
     lines = [
         f"{head} {typer.style(why['title'] + technique, bold=True)}  {_who(finding)}",
-        f"         threat {finding['threat_score']:.5f}   twin {finding['twin_score']:.5f}   "
+        f"         threat {score_text(finding['threat_score'])}   twin {score_text(finding['twin_score'])}   "
         + _size(finding),
     ]
     features = why["features"] if full else why["features"][:3]

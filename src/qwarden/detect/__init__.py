@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qwarden.detect.detector import Detector as Detector
     from qwarden.detect.findings import Alert as Alert
     from qwarden.detect.findings import Finding as Finding
+    from qwarden.detect.findings import score_text as score_text
     from qwarden.detect.lookup import find_model as find_model
     from qwarden.detect.lookup import flow_table as flow_table
     from qwarden.detect.lookup import stored_finding as stored_finding
@@ -37,6 +38,7 @@ _MODULE_OF = {
     "find_model": "lookup",
     "flow_table": "lookup",
     "load_default_model": "shipped",
+    "score_text": "findings",
     "stored_finding": "lookup",
 }
 

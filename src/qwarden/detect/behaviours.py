@@ -135,7 +135,7 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     Behaviour(
         "arp_spoofing", "ARP messages that nobody asked for", "T1557.002", "high", BY_SOURCE,
         lambda r: (r.arp > 0) & (r.failed > 0) & (r.packets_out >= 20),
-        ("packets_out", "packets_per_s", "fan_peers_300s"), least=3,
+        ("packets_out", "packets_per_s", "fan_peers_300s"), least=8,
     ),
     Behaviour(
         "arp_flood", "ARP storm", "T1498", "medium", BY_NETWORK,

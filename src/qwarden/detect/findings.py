@@ -9,6 +9,7 @@ the same id.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -234,6 +235,15 @@ class FindingBook:
         return Alert(
             id=self._new_id(), time=snapshot.time, finding_id=finding.id, finding=snapshot.document()
         )
+
+
+def score_text(score: float) -> str:
+    """Return a score to five places, cut, not rounded: no finding is certain.
+
+    >>> score_text(0.9999977)
+    '0.99999'
+    """
+    return f"{math.floor(score * 1e5) / 1e5:.5f}"
 
 
 def _known_sum(flows: Flows, column: str) -> int:

@@ -130,8 +130,8 @@ def noise_vs_aer(bench: Bench) -> Measured:  # noqa: ARG001
     found = run_bench("engine/noise_vs_aer.py")
     return Measured(
         values={"max_abs_diff": found["max_abs_diff"]},
-        data=f"random circuits and noise models, generator bench/engine/noise_vs_aer.py, seed {found['seed']}, "
-        f"{_versions(found)}",
+        data=f"random circuits and noise models, generator bench/engine/noise_vs_aer.py, "
+        f"seed {found['seed']}, {_versions(found)}",
         seeds=[found["seed"]],
         n=found["circuits"],
     )

@@ -23,6 +23,7 @@ from qwarden.console.pages.words import (
     target_of,
     technique_page,
 )
+from qwarden.detect import score_text
 
 _MEMBERS = {
     "hybrid": ("Hybrid: QNN states in a QSVM", "quantum"),
@@ -106,7 +107,10 @@ def _facts(finding: Mapping[str, Any]) -> None:
     with box("section", "card", aria_labelledby="facts-title"):
         text("h2", "Facts", id="facts-title")
         with box("dl", "facts"):
-            _fact("Threat score", f"{finding['threat_score']:.5f} (twin {finding['twin_score']:.5f})")
+            _fact(
+                "Threat score",
+                f"{score_text(finding['threat_score'])} (twin {score_text(finding['twin_score'])})",
+            )
             _fact("First seen", f"{moment(finding['start'])} UTC")
             _fact("Lasted", span(finding["end"] - finding["start"]))
             packets = plural(finding["packets"], "packet")

@@ -8,6 +8,7 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
 from qwarden.console.pages.words import evidence, rarity
+from qwarden.detect import score_text
 
 
 def box(tag: str, classes: str = "", **attributes: Any) -> Element:
@@ -60,6 +61,6 @@ def bar(p_value: float, who: str) -> Element:
 def score(value: float, who: str) -> Element:
     """Return a score with its bar."""
     with box("span", "score", title=f"{rarity(1 - value)} benign flows look as suspicious") as whole:
-        text("span", f"{value:.5f}", "figure")
+        text("span", score_text(value), "figure")
         bar(1 - value, who)
     return whole
