@@ -1,8 +1,8 @@
 """How the shipped model is made: `qwarden models build`.
 
 It is trained on our own traffic range alone, so it can be rebuilt by anyone and nothing of anybody
-else's data ships with it. Training, calibration and selection use seeds that no test, demo or measure
-uses (`TRAINING_SEEDS`, `CALIBRATION_SEEDS`, `SELECTION_SEEDS`).
+else's data ships with it. Training, calibration, selection and judgement use seeds of their own that no
+test, demo or measure uses.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from qwarden.learn import fingerprint
 TRAINING_SEEDS: Final = tuple(range(10_000, 10_096))
 CALIBRATION_SEEDS: Final = tuple(range(20_000, 20_048))
 SELECTION_SEEDS: Final = tuple(range(30_000, 30_010))
+
+JUDGEMENT_SEEDS: Final = tuple(range(35_000, 35_020))
+"""Seeds on which the built model is judged, and which serve for nothing else."""
 
 UNLABELLED: Final = "unlabelled"
 """Label of a flow that no label row explains; `Labelled.attacks` is -1 there."""
@@ -130,10 +133,10 @@ def training_table(
 
 
 def judge(model: ThreatModel, progress: Progress = SILENT) -> dict[str, Any]:
-    """Return what the model reaches on `SELECTION_SEEDS`, through the path of any capture."""
+    """Return what the model reaches on `JUDGEMENT_SEEDS`, through the path of any capture."""
     verdicts = Verdicts()
-    with tempfile.TemporaryDirectory() as folder, progress.task("judge", len(SELECTION_SEEDS)) as task:
-        for seed in SELECTION_SEEDS:
+    with tempfile.TemporaryDirectory() as folder, progress.task("judge", len(JUDGEMENT_SEEDS)) as task:
+        for seed in JUDGEMENT_SEEDS:
             capture = Path(folder) / f"{seed}.pcap"
             write_scenario(capture, seed)
             judge_capture(model, capture, verdicts)
@@ -141,7 +144,7 @@ def judge(model: ThreatModel, progress: Progress = SILENT) -> dict[str, Any]:
     return {
         "trained_on": f"traffic range, seeds {TRAINING_SEEDS[0]}-{TRAINING_SEEDS[-1]}",
         "calibrated_on": f"traffic range, seeds {CALIBRATION_SEEDS[0]}-{CALIBRATION_SEEDS[-1]}, no attacks",
-        "judged_on": f"traffic range, seeds {SELECTION_SEEDS[0]}-{SELECTION_SEEDS[-1]}",
+        "judged_on": f"traffic range, seeds {JUDGEMENT_SEEDS[0]}-{JUDGEMENT_SEEDS[-1]}",
         "attacks": verdicts.attacks,
         "recall": round(verdicts.recall, 4),
         "benign_flows": verdicts.benign_flows,
