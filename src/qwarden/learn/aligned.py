@@ -50,7 +50,7 @@ class AlignedEncoding(Transformer):
     alignments_ : alignment of each step's batch; known after `fit` only.
 
     Source: Hubregtsen et al 2022, "Training quantum embedding kernels on near-term quantum computers";
-    Cortes, Mohri & Rostamizadeh 2012, eq. (2) (centred).
+    Cortes, Mohri & Rostamizadeh 2012 (centred alignment).
 
     Examples
     --------

@@ -40,7 +40,7 @@ class ProjectedMachine(Estimator):
     landmarks : number of landmark rows.
     seed : of their choice.
 
-    Source: Huang et al 2021, "Power of data in quantum machine learning", eq. (9).
+    Source: Huang et al 2021, "Power of data in quantum machine learning", the projected quantum kernel.
 
     Examples
     --------

@@ -3,8 +3,8 @@
 The alignment of a kernel K with labels y is the cosine of the centred K and the centred ``y y^T``. It
 needs no machine to be trained and it is differentiable, so a feature map's parameters can climb it.
 
-Sources: Cortes, Mohri & Rostamizadeh 2012, "Algorithms for learning kernels based on centered alignment",
-eq. (2); Hubregtsen et al 2022, "Training quantum embedding kernels on near-term quantum computers".
+Sources: Cortes, Mohri & Rostamizadeh 2012, "Algorithms for learning kernels based on centered alignment";
+Hubregtsen et al 2022, "Training quantum embedding kernels on near-term quantum computers".
 """
 
 from __future__ import annotations

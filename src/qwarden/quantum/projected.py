@@ -8,8 +8,7 @@ projected kernel is the Gaussian of the distances of one-qubit reduced density m
 With ``rho = (I + r . sigma) / 2`` the squared Frobenius distance is half the squared distance of the Bloch
 vectors r, so the kernel is a Gaussian of 3q real numbers a row (`projected_features`).
 
-Source: Huang et al 2021, "Power of data in quantum machine learning", Nature Communications 12:2631,
-eq. (9).
+Source: Huang et al 2021, "Power of data in quantum machine learning", Nature Communications 12:2631.
 """
 
 from __future__ import annotations
