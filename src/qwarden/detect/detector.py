@@ -137,6 +137,12 @@ class Detector:
         self._fpr = settings.fpr if fpr is None else fpr
         if not 0 < self._fpr < 1:
             raise UsageError(f"--fpr {self._fpr}: a false-positive budget lies between 0 and 1")
+        if self._fpr < model.least_fpr:
+            raise UsageError(
+                f"model {model.name} {model.version}: could never alarm within a false-positive budget of "
+                f"{self._fpr:g}: its calibration flows allow {model.least_fpr:.2g} and more; "
+                "give a larger --fpr or detect.fpr"
+            )
         self._explainer = Explainer(model)
         self._lists = lists or Lists(ignore=settings.ignore)
 

@@ -254,6 +254,11 @@ class ThreatModel:
         lead = int(self._swapped)
         return Scores(p_values[lead], 1.0 - p_values[lead], margins[lead], 1.0 - p_values[1 - lead])
 
+    @property
+    def least_fpr(self) -> float:
+        """The smallest p-value it can give: with a budget below that it never alarms."""
+        return 1.0 / (self._alarms[0].total + 1.0)
+
     def twin(self) -> ThreatModel:
         """Return the same model with parts exchanged: the twin decides, the quantum model stands beside."""
         other = copy(self)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qwarden.core.config import DetectSettings
+from qwarden.core.errors import UsageError
 from qwarden.detect import Detection, Detector, load_default_model
 from qwarden.detect.evaluation import Discard, Verdicts, judge_capture
 from qwarden.detect.scenario import write_scenario
@@ -64,3 +65,10 @@ def test_most_attacks_of_an_unseen_scenario_are_found(tmp_path: Path) -> None:
     assert verdicts.attacks == 24
     assert verdicts.recall >= 0.8, verdicts.missed
     assert verdicts.false_per_1000 <= 1.0, verdicts.false_kinds
+
+
+def test_a_budget_that_could_never_alarm_is_refused() -> None:
+    model = load_default_model()
+    with pytest.raises(UsageError, match=r"could never alarm within .* 1e-09: its calibration flows allow"):
+        Detector(model, DetectSettings(), Discard(), fpr=1e-9)
+    Detector(model, DetectSettings(), Discard(), fpr=model.least_fpr)
