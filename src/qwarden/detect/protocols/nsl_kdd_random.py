@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from qwarden.core.measure import Checkpoint, Measured, Resources
 from qwarden.core.progress import SILENT, Progress
-from qwarden.detect.datasets import NSL_KDD_COLUMNS, NSL_KDD_LEVELS, NslKdd, read_nsl_kdd
+from qwarden.detect.datasets.nsl_kdd import NSL_KDD_COLUMNS, NSL_KDD_LEVELS, NslKdd, read_nsl_kdd
 from qwarden.learn import GradientBoostingTwin, Preprocessor, QNNClassifier
 from qwarden.quantum import cz_ring_reupload
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qwarden.core.errors import InputError
-from qwarden.detect.datasets import NSL_KDD_COLUMNS, NSL_KDD_LEVELS, read_nsl_kdd
+from qwarden.detect.datasets.nsl_kdd import NSL_KDD_COLUMNS, NSL_KDD_LEVELS, read_nsl_kdd
 
 ROW = "0,tcp,http,SF,491,12" + ",0" * 35 + ",normal,20"
 ATTACK = "7.5,icmp,eco_i,REJ,1032,0" + ",0.25" * 35 + ",smurf,3"

@@ -1,7 +1,4 @@
-"""Public data sets of labelled connections, for measurements: named columns, checked types.
-
-Nothing of them ships with the project; `Bench.data` says where they lie.
-"""
+"""NSL-KDD: 41 named columns and a label, checked as they are read."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def scenario(bench: Bench) -> Measured:
 )
 def nsl_kdd_random(bench: Bench) -> Measured:
     """Train and test on five random splits."""
-    from qwarden.detect.nsl_kdd import measure_random_split
+    from qwarden.detect.protocols.nsl_kdd_random import measure_random_split
 
     return measure_random_split(bench.data("nsl-kdd/KDDTrain+.txt.gz"), bench.checkpoint, bench.progress)
 

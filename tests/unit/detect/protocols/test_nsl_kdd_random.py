@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 from qwarden.core.measure import REGISTRY, Checkpoint
-from qwarden.detect import measures, nsl_kdd
-from qwarden.detect.datasets import read_nsl_kdd
+from qwarden.detect.datasets.nsl_kdd import read_nsl_kdd
+from qwarden.detect.measures import basics as measures
+from qwarden.detect.protocols import nsl_kdd_random as nsl_kdd
 
 ROW = "0,tcp,http,SF,{},12" + ",0" * 35 + ",{},20\n"
 
