@@ -11,7 +11,7 @@ import typer
 
 from qwarden.cli.completion import finding_ids, model_references, severities
 from qwarden.cli.context import AsJson, Context, print_json
-from qwarden.cli.render import account_text, finding_text, say
+from qwarden.cli.render import account_text, finding_text, say, verification_text
 from qwarden.core.errors import InputError, UsageError
 
 Paths = Annotated[
@@ -110,18 +110,29 @@ def explain(
         str,
         typer.Argument(help="The finding's id, or as much of it as is unique.", autocompletion=finding_ids),
     ],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Derive its score again, bit for bit; exit 1 if it differs.")
+    ] = False,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Say what a stored finding is, why it was raised, and what it resembles."""
-    from qwarden.detect import stored_finding
+    from qwarden.detect import stored_finding, verify_finding
 
     state: Context = context.obj
     with state.store() as store:
+        if verify:
+            found = verify_finding(store, state.home, finding_id)
+            if as_json:
+                print_json(found)
+            else:
+                typer.echo(verification_text(found))
+            return 0 if found["verified"] else 1
         document = stored_finding(store, finding_id)
     if as_json:
         print_json(document)
     else:
         typer.echo(finding_text(document, full=True))
+    return 0
 
 
 def flows(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qwarden.cli.context import AsJson, Context, print_json
+from qwarden.cli.context import AsJson, Context, author_of, moment, print_json
 from qwarden.cli.render import say
 from qwarden.core.errors import UsageError
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from qwarden.core.lists import ListEntry, Lists
 
 group = typer.Typer(help="Exceptions: what to ignore, where never to act.", no_args_is_help=True)
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Which(StrEnum):
@@ -80,6 +76,10 @@ def add(
     network: Annotated[
         str | None, typer.Option(help="A network (CIDR) or an address, of either side.")
     ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="A network or an address that conversations come from.")
+    ] = None,
+    destination: Annotated[str | None, typer.Option(help="A network or an address they go to.")] = None,
     host: Annotated[str | None, typer.Option(help="A host's name; an address is taken as --network.")] = None,
     user: Annotated[str | None, typer.Option(help="A user's name.")] = None,
     port: Annotated[int | None, typer.Option(help="The port of a service.")] = None,
@@ -99,11 +99,14 @@ def add(
 
     if host is not None and network is None and _is_address(host):
         network, host = host, None
-    scope = Scope(network=network, host=host, user=user, port=port, kind=_known(kind))
-    expires = None if until is None else _moment(until)
+    scope = Scope(
+        network=network, source=source, destination=destination, host=host, user=user, port=port,
+        kind=_known(kind),
+    )  # fmt: skip
+    expires = None if until is None else moment(until)
     with _lists(context) as lists:
         entry = lists.add(
-            which.value, scope, reason=reason, author=_author(author), expires=expires, timing=timing.value
+            which.value, scope, reason=reason, author=author_of(author), expires=expires, timing=timing.value
         )
     if which is Which.IGNORE and (host or user):
         say("qwarden: flows carry no names of hosts or users: detection does not know this exception")
@@ -120,7 +123,7 @@ def remove(
 ) -> None:
     """End an exception; it stays on record."""
     with _lists(context) as lists:
-        entry = lists.remove(entry_id, reason=reason, author=_author(author))
+        entry = lists.remove(entry_id, reason=reason, author=author_of(author))
     _tell(entry, "removed", as_json)
 
 
@@ -180,22 +183,3 @@ def _known(kind: str | None) -> str | None:
         if kind not in KINDS:
             raise UsageError(f"--kind {kind}: expected one of {', '.join(KINDS)}")
     return kind
-
-
-def _moment(text: str) -> float:
-    if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-        return time.time() + int(span[1]) * _SECONDS[span[2]]
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--until {text}: expected 30m, 12h, 7d or a time as 2030-01-31T18:00Z") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _author(given: str | None) -> str:
-    if given is not None:
-        return given
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in a container
-        raise UsageError("--author: this user has no name; say who makes the exception") from None

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from qwarden import __version__
-from qwarden.cli import demo, detect, doctor, lists, measure, models, scenario, train, up
+from qwarden.cli import demo, detect, doctor, feedback, lists, measure, models, scenario, train, up
 from qwarden.cli.context import Context
 from qwarden.core.errors import QwardenError
 
@@ -52,6 +52,7 @@ def _global(
 
 
 detect.register(app)
+feedback.register(app)
 demo.register(app)
 up.register(app)
 scenario.register(app)

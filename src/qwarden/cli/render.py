@@ -104,6 +104,16 @@ def _read_text(sources: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(parts)
 
 
+def verification_text(found: Mapping[str, Any]) -> str:
+    """Return what came of deriving a finding's score again."""
+    verdict = "derives again, bit for bit" if found["verified"] else "does NOT derive again"
+    stored, derived = found["stored"], found["derived"]
+    lines = [f"{found['kind']} {found['id']}: {verdict} (model {derived['model']})"]
+    lines += [f"  {name:<12} {'same' if same else 'DIFFERS'}" for name, same in found["checks"].items()]
+    lines += [f"  {name:<12} stored {stored[name]!r}, derived {derived[name]!r}" for name in stored]
+    return "\n".join(lines)
+
+
 def scenario_text(summary: ScenarioSummary) -> str:
     """Return what a scenario holds, in a few lines."""
     attacks = ", ".join(f"{attack.label} ({attack.conversations:,})" for attack in summary.attacks)

@@ -50,9 +50,15 @@ _LONGEST: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is asked about: the addresses, host, user, port and kind that are known of it."""
+    """What is asked about: the addresses, host, user, port and kind that are known of it.
+
+    `source` and `destination`, the two ends of a conversation, are among the addresses without being named
+    there again.
+    """
 
     addresses: tuple[str, ...] = ()
+    source: str | None = None
+    destination: str | None = None
     host: str | None = None
     user: str | None = None
     port: int | None = None
@@ -66,6 +72,7 @@ class Scope:
     Parameters
     ----------
     network : a network (CIDR) or an address, of either side of a conversation.
+    source, destination : a network or an address, of that side alone.
     host, user : a name, compared without regard to case.
     port : the port of the service, 0 to 65535.
     kind : the kind of finding.
@@ -85,6 +92,8 @@ class Scope:
     """
 
     network: str | None = None
+    source: str | None = None
+    destination: str | None = None
     host: str | None = None
     user: str | None = None
     port: int | None = None
@@ -92,9 +101,12 @@ class Scope:
 
     def __post_init__(self) -> None:
         if all(value is None for value in self.given().values()):
-            raise UsageError("a scope needs a network, a host, a user, a port or a kind")
-        if self.network is not None:
-            object.__setattr__(self, "network", _network(self.network))
+            raise UsageError(
+                "a scope needs a network, a source, a destination, a host, a user, a port or a kind"
+            )
+        for name in ("network", "source", "destination"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _network(name, getattr(self, name)))
         for name in ("host", "user", "kind"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _text(name, getattr(self, name)))
@@ -108,7 +120,9 @@ class Scope:
     def covers(self, subject: Subject) -> bool:
         """Say whether a subject lies within; what is unknown of it lies within no scope that names it."""
         return (
-            (self.network is None or any(map(_inside(self.network).holds, subject.addresses)))
+            (self.network is None or any(map(_inside(self.network).holds, _all_of(subject))))
+            and _holds(self.source, subject.source)
+            and _holds(self.destination, subject.destination)
             and (self.port is None or self.port == subject.port)
             and (self.kind is None or self.kind == subject.kind)
             and _same_name(self.host, subject.host)
@@ -127,12 +141,21 @@ def _inside(network: str) -> AddressRanges:
     return AddressRanges([parse_network(network)])
 
 
+def _all_of(subject: Subject) -> list[str]:
+    ends = (subject.source, subject.destination)
+    return [*subject.addresses, *(end for end in ends if end is not None)]
+
+
+def _holds(wanted: str | None, found: str | None) -> bool:
+    return wanted is None or (found is not None and _inside(wanted).holds(found))
+
+
 def _same_name(wanted: str | None, found: str | None) -> bool:
     return wanted is None or (found is not None and wanted.casefold() == found.casefold())
 
 
 @lru_cache(maxsize=4096)
-def _network(text: str) -> str:
+def _network(name: str, text: str) -> str:
     try:
         return str(parse_network(text))
     except ValueError as error:
@@ -141,7 +164,7 @@ def _network(text: str) -> str:
             hint = (
                 f": write {parse_network(text, strict=False)}, or the address {text.partition('/')[0]} alone"
             )
-        raise UsageError(f"network {text}: {error}{hint}") from None
+        raise UsageError(f"{name} {text}: {error}{hint}") from None
 
 
 def _text(name: str, value: str) -> str:
@@ -206,12 +229,15 @@ class Rule(NamedTuple):
     port : only this port of a service; None: every one.
     until : holds before this traffic time, seconds since the epoch; may be infinite.
     addresses : only these, of either side; None: every one.
+    source, destination : only these, of that side; None: every one.
     """
 
     kind: str | None
     port: int | None
     until: float
     addresses: AddressRanges | None
+    source: AddressRanges | None = None
+    destination: AddressRanges | None = None
 
 
 class Lists:
@@ -263,10 +289,13 @@ class Lists:
         """
         wall = self._wall.now()
         return [
-            Rule(kind, port, expires if timing == "traffic" else math.inf, addresses)
-            for (of, kind, port, expires, timing), addresses in self._now().rules
+            Rule(
+                kind, port, expires if timing == "traffic" else math.inf, addresses,
+                _ranges(source), _ranges(destination),
+            )
+            for (of, kind, port, expires, timing, source, destination), addresses in self._now().rules
             if of == list and (timing == "traffic" or wall < expires)
-        ]
+        ]  # fmt: skip
 
     def entries(self, list: ListName | None = None) -> list[ListEntry]:
         """Return every entry ever made, of one list or of both: those that were removed come last."""
@@ -367,7 +396,7 @@ class Lists:
         return self._compiled
 
 
-_Key = tuple[ListName, str | None, int | None, float, Timing]
+_Key = tuple[ListName, str | None, int | None, float, Timing, str | None, str | None]
 
 
 class _Compiled:
@@ -385,7 +414,9 @@ class _Compiled:
         for entry in self.entries:
             scope, expires = entry.scope, math.inf if entry.expires is None else entry.expires
             if scope.host is None and scope.user is None:
-                key = (entry.list, scope.kind, scope.port, expires, entry.timing)
+                key = (
+                    entry.list, scope.kind, scope.port, expires, entry.timing, scope.source, scope.destination
+                )  # fmt: skip
                 networks.setdefault(key, []).append(scope.network)
         return [
             (
@@ -394,6 +425,10 @@ class _Compiled:
             )
             for key, of in networks.items()
         ]
+
+
+def _ranges(network: str | None) -> AddressRanges | None:
+    return None if network is None else _inside(network)
 
 
 def _from_settings(at: int, text: str) -> ListEntry:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qwarden.detect.lookup import find_model as find_model
     from qwarden.detect.lookup import flow_table as flow_table
     from qwarden.detect.lookup import stored_finding as stored_finding
+    from qwarden.detect.lookup import verify_finding as verify_finding
     from qwarden.detect.model import ThreatModel as ThreatModel
     from qwarden.detect.shipped import load_default_model as load_default_model
 
@@ -40,6 +41,7 @@ _MODULE_OF = {
     "load_default_model": "shipped",
     "score_text": "findings",
     "stored_finding": "lookup",
+    "verify_finding": "lookup",
 }
 
 __all__ = sorted(_MODULE_OF)

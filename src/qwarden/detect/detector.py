@@ -13,22 +13,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from qwarden.core.clock import uuid7
 from qwarden.core.config import DetectSettings
 from qwarden.core.errors import InputError, UnreadableError, UsageError
 from qwarden.core.events import Event
 from qwarden.core.lists import IGNORE, Lists
 from qwarden.core.progress import SILENT, Progress
 from qwarden.detect.behaviours import NO_BEHAVIOUR, name_behaviours
+from qwarden.detect.evidence import Evidence
 from qwarden.detect.exceptions import hidden, silenced
 from qwarden.detect.explain import Explainer
 from qwarden.detect.features import FeatureExtractor
 from qwarden.detect.findings import Finding, FindingBook
 from qwarden.detect.model import ThreatModel
 from qwarden.detect.order import EndOrder
+from qwarden.detect.scored import Scored, Watcher
 from qwarden.formats import MeterSettings, SourceReport, open_capture, survey
 from qwarden.formats.flows import Flows
 
@@ -122,6 +124,7 @@ class Detector:
     publisher : takes alerts and findings.
     fpr : overrides the settings' false-positive budget: the share of benign flows that may alarm as one kind.
     lists : people's exceptions beside the settings'; without them, the settings' alone.
+    watchers : shown every flow that was scored.
     """
 
     def __init__(
@@ -132,7 +135,9 @@ class Detector:
         *,
         fpr: float | None = None,
         lists: Lists | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
+        self._watchers = tuple(watchers)
         self._model, self._settings, self._publisher = model, settings, publisher
         self._fpr = settings.fpr if fpr is None else fpr
         if not 0 < self._fpr < 1:
@@ -211,6 +216,8 @@ class Detector:
         finally:
             stream.take(order.rest())
             stream.end()
+            for watcher in self._watchers:
+                watcher.ended(str(path))
             result.sources[-1] = capture.report
             result.flows.read += capture.report.lines.malformed
             result.flows.malformed += capture.report.lines.malformed
@@ -236,7 +243,11 @@ class _Stream:
         self._detector, self._source, self._result = detector, source, result
         self._on_alert, self._on_finding = on_alert, on_finding
         self._epoch, self._features = 0, FeatureExtractor()
-        self._book = FindingBook(uuid7, detector._explainer.explain)
+        self._book = FindingBook(
+            f"{detector._model.name} {detector._model.version}",
+            detector._explainer.explain,
+            partial(Evidence.of, detector._model),
+        )
 
     def enter(self, epoch: int) -> None:
         """Start afresh where the capture's clock went back: times of two epochs are not ordered."""
@@ -269,11 +280,10 @@ class _Stream:
         account.suppressed += int(quiet.sum())
         told &= ~quiet
         self._result.alarming += int(told.sum())
-        alerts = self._book.add(
-            flows[told], rows[told], named[told], scores.threat[told], scores.margin[told],
-            scores.twin[told], self._source,
-        )  # fmt: skip
-        for alert in alerts:
+        piece = Scored(self._source, self._epoch, flows, rows, named, scores, told)
+        for watcher in detector._watchers:
+            watcher.scored(piece)
+        for alert in self._book.add(piece.alarms()):
             detector._publisher.publish(alert)
             if self._on_alert:
                 self._on_alert(alert.finding)

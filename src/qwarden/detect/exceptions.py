@@ -42,6 +42,9 @@ def _covered(flows: Flows, rule: Rule) -> Mask:
     covered: Mask = flows["end_ns"] / 1e9 < rule.until
     if rule.port is not None:
         covered &= flows["dst_port"] == rule.port
+    for side, wanted in (("src", rule.source), ("dst", rule.destination)):
+        if wanted is not None:
+            covered &= wanted.hold(flows[f"{side}_hi"], flows[f"{side}_lo"])
     if rule.addresses is not None:
         sides = (rule.addresses.hold(flows[f"{side}_hi"], flows[f"{side}_lo"]) for side in ("src", "dst"))
         covered &= np.logical_or(*sides)

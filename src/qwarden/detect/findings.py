@@ -5,21 +5,28 @@ they come, opens a finding when a cause has shown as many contacts as its behavi
 later ones, and closes it when the cause was quiet for `QUIET_S` of traffic time or the input ends. An
 alert is the notice that a finding was opened; the finding's own event is stored when it closes, under
 the same id.
+
+Ids follow from what was found: the same flows, found again by the same model, are the same finding. So a
+run that was killed can be repeated, and nothing is stored twice.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.events import Event
 from qwarden.detect.behaviours import BEHAVIOURS, Behaviour, cause_keys
+from qwarden.detect.evidence import Evidence
+from qwarden.detect.scored import Scored
 from qwarden.formats.flows import Flows, join_address, proto_name
 
 QUIET_S: Final = 1800
@@ -31,8 +38,9 @@ _REMEMBERED: Final = 256
 class Finding(Event):
     """One finding, as stored and as printed.
 
-    `threat_score` and `twin_score` are the quantum and the classical model's score of its most
-    alarming flow, in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones.
+    `threat_score` is the quantum model's score of its most alarming flow, `twin_score` the classical one's
+    highest, both in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones. `evidence` is what
+    the score can be derived from again (`qwarden.detect.evidence`).
     """
 
     room: ClassVar[str] = "detect"
@@ -57,6 +65,7 @@ class Finding(Event):
     ports: int
     source: str
     explanation: dict[str, Any]
+    evidence: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return the finding as `qwarden detect --json` prints it."""
@@ -73,13 +82,14 @@ class Finding(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert(Event):
-    """The notice that a finding was opened; `finding` is its document at that moment."""
+    """The notice that a finding was opened; `finding` and `evidence` are as they were at that moment."""
 
     room: ClassVar[str] = "detect"
     kind: ClassVar[str] = "alert"
 
     finding_id: str
     finding: dict[str, Any]
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,11 +106,10 @@ class OpenFinding:
     packets_out: int = 0
     bytes: int = 0
     raised: bool = False
-    threat_score: float = -1.0
     twin_score: float = 0.0
     margin: float = -np.inf
     row: npt.NDArray[np.float64] | None = None
-    proto: int = 0
+    flow: Flows | None = None
     sources: Counter[tuple[int, int]] = field(default_factory=Counter)
     destinations: Counter[tuple[int, int]] = field(default_factory=Counter)
     ports: Counter[int] = field(default_factory=Counter)
@@ -117,6 +126,7 @@ class OpenFinding:
 
 
 Explain = Callable[[npt.NDArray[np.float64], "OpenFinding"], dict[str, Any]]
+Derive = Callable[[Flows, npt.NDArray[np.float64], int], Evidence]
 
 
 class FindingBook:
@@ -124,60 +134,39 @@ class FindingBook:
 
     Parameters
     ----------
-    new_id : makes an event id.
+    salt : what ids depend on beside the flows: the model.
     explain : feature row and open finding to the explanation's document.
+    derive : a flow, its feature row and the index of its behaviour to the score and what it rests on.
     """
 
-    def __init__(self, new_id: Callable[[], str], explain: Explain) -> None:
-        self._new_id, self._explain = new_id, explain
+    def __init__(self, salt: str, explain: Explain, derive: Derive) -> None:
+        self._salt, self._explain, self._derive = salt, explain, derive
         self._open: dict[tuple[int, ...], OpenFinding] = {}
 
-    def add(
-        self,
-        flows: Flows,
-        rows: npt.NDArray[np.float64],
-        named: npt.NDArray[np.int64],
-        scores: npt.NDArray[np.float64],
-        margins: npt.NDArray[np.float64],
-        twin_scores: npt.NDArray[np.float64],
-        source: str,
-    ) -> list[Alert]:
-        """Add alarming, named flows; return an alert for each finding they opened.
-
-        Arrays run over the same n flows: feature rows, behaviour indices, threat scores in [0, 1],
-        margins (any monotone form of the score that does not saturate: it picks the flow that the
-        explanation is about) and twin scores.
-        """
+    def add(self, alarms: Scored) -> list[Alert]:
+        """Add flows that alarm; return an alert for each finding they opened."""
         opened: list[OpenFinding] = []
         groups: dict[tuple[int, ...], list[int]] = {}
-        for i, key in enumerate(cause_keys(flows, named)):
+        for i, key in enumerate(cause_keys(alarms.flows, alarms.named)):
             groups.setdefault(key, []).append(i)
         for key, members in groups.items():
             finding = self._open.get(key)
             if finding is None:
                 first = members[0]
+                flows = alarms.flows
                 finding = OpenFinding(
-                    self._new_id(), int(named[first]), source,
+                    _id(self._salt, key, flows[first : first + 1]), int(alarms.named[first]), alarms.source,
                     int(flows["start_ns"][members].min()), int(flows["end_ns"][first]),
                 )  # fmt: skip
                 self._open[key] = finding
-            self._grow(finding, flows, rows, scores, margins, twin_scores, np.array(members))
+            self._grow(finding, alarms, np.array(members))
             if finding.enough and not finding.raised:
                 finding.raised = True
                 opened.append(finding)
         return [self._alert(finding) for finding in opened]
 
-    def _grow(
-        self,
-        finding: OpenFinding,
-        flows: Flows,
-        rows: npt.NDArray[np.float64],
-        scores: npt.NDArray[np.float64],
-        margins: npt.NDArray[np.float64],
-        twin_scores: npt.NDArray[np.float64],
-        members: npt.NDArray[np.int64],
-    ) -> None:
-        part = flows[members]
+    def _grow(self, finding: OpenFinding, alarms: Scored, members: npt.NDArray[np.int64]) -> None:
+        part = alarms.flows[members]
         finding.first_ns = min(finding.first_ns, int(part["start_ns"].min()))
         finding.last_ns = max(finding.last_ns, int(part["end_ns"].max()))
         finding.flows += len(part)
@@ -187,13 +176,13 @@ class FindingBook:
         _count(finding.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
         _count(finding.destinations, zip(part["dst_hi"].tolist(), part["dst_lo"].tolist(), strict=True))
         _count(finding.ports, iter(part["dst_port"].tolist()))
-        finding.twin_score = max(finding.twin_score, float(twin_scores[members].max()))
-        worst = int(members[np.argmax(margins[members])])
-        if finding.row is None or margins[worst] > finding.margin:
-            finding.margin = float(margins[worst])
-            finding.threat_score = float(scores[worst])
-            finding.row = rows[worst].copy()
-            finding.proto = int(flows["proto"][worst])
+        scores = alarms.scores
+        finding.twin_score = max(finding.twin_score, float(scores.twin[members].max()))
+        worst = int(members[np.argmax(scores.margin[members])])
+        if finding.row is None or scores.margin[worst] > finding.margin:
+            finding.margin = float(scores.margin[worst])
+            finding.row = alarms.rows[worst].copy()
+            finding.flow = alarms.flows[worst : worst + 1].copy()
 
     def close(self, before_ns: int | None = None) -> list[Finding]:
         """Close findings whose cause was quiet since `before_ns` - `QUIET_S`; all, if None."""
@@ -204,7 +193,9 @@ class FindingBook:
 
     def _close(self, finding: OpenFinding) -> Finding:
         assert finding.row is not None
+        assert finding.flow is not None
         behaviour = finding.behaviour
+        evidence = self._derive(finding.flow, finding.row, finding.at)
         port = finding.ports.most_common(1)[0][0] if finding.ports else -1
         return Finding(
             id=finding.id,
@@ -212,12 +203,12 @@ class FindingBook:
             behaviour=behaviour.kind,
             severity=behaviour.severity,
             technique=behaviour.technique,
-            threat_score=finding.threat_score,
+            threat_score=evidence.threat,
             twin_score=finding.twin_score,
             src_ip=join_address(*finding.sources.most_common(1)[0][0]),
             dst_ip=join_address(*finding.destinations.most_common(1)[0][0]),
             dst_port=port if port >= 0 and 2 * finding.ports[port] >= finding.ports.total() else None,
-            proto=proto_name(finding.proto),
+            proto=proto_name(int(finding.flow["proto"][0])),
             start=finding.first_ns / 1e9,
             end=finding.last_ns / 1e9,
             flows=finding.flows,
@@ -228,13 +219,32 @@ class FindingBook:
             ports=sum(1 for known in finding.ports if known >= 0),
             source=finding.source,
             explanation=self._explain(finding.row, finding),
+            evidence=evidence.document(),
         )
 
     def _alert(self, finding: OpenFinding) -> Alert:
         snapshot = self._close(finding)
         return Alert(
-            id=self._new_id(), time=snapshot.time, finding_id=finding.id, finding=snapshot.document()
+            id=_uuid(int(snapshot.time * 1000), f"alert {finding.id}".encode()),
+            time=snapshot.time,
+            finding_id=finding.id,
+            finding=snapshot.document(),
+            evidence=snapshot.evidence,
         )
+
+
+def _id(salt: str, cause: tuple[int, ...], first: Flows) -> str:
+    """Return the id of the finding of a cause that begins with a flow."""
+    told = f"{salt} {' '.join(map(str, cause))} ".encode() + first.tobytes()
+    return _uuid(int(first["start_ns"][0]) // 1_000_000, told)
+
+
+def _uuid(millisecond: int, told: bytes) -> str:
+    """Return a UUID of version 7 whose random part follows from what it stands for (RFC 9562 section 5.7)."""
+    random = int.from_bytes(hashlib.sha256(told).digest()[:10], "big") >> 6
+    head, tail = random >> 62, random & (1 << 62) - 1
+    time = min(max(millisecond, 0), (1 << 48) - 1)
+    return str(UUID(int=time << 80 | 7 << 76 | head << 64 | 0b10 << 62 | tail))
 
 
 def score_text(score: float) -> str:

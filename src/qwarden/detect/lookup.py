@@ -16,6 +16,7 @@ from qwarden.core.errors import UsageError
 from qwarden.core.signing import SigningKey
 from qwarden.core.store import Store
 from qwarden.detect.detector import meter_settings
+from qwarden.detect.evidence import Evidence
 from qwarden.detect.findings import Alert, Finding
 from qwarden.detect.model import ThreatModel
 from qwarden.detect.shipped import FOLDER, load_default_model, shipped_key
@@ -86,8 +87,24 @@ def _shipped() -> Entry:
     )
 
 
-def stored_finding(store: Store, part: str) -> dict[str, Any]:
-    """Return the document of the finding whose id, or the last group of it, begins with `part`.
+@dataclass(frozen=True, slots=True)
+class StoredFinding:
+    """A finding as the store has it: closed, or as it was when it opened.
+
+    Attributes
+    ----------
+    id : the full one.
+    document : as `qwarden detect --json` prints it.
+    evidence : as `qwarden.detect.evidence` writes it; empty if it was stored before there was any.
+    """
+
+    id: str
+    document: dict[str, Any]
+    evidence: dict[str, Any]
+
+
+def find_finding(store: Store, part: str) -> StoredFinding:
+    """Return the finding whose id, or the last group of it, begins with `part`.
 
     A finding that was still open when its run stopped is known by its alert.
 
@@ -100,11 +117,44 @@ def stored_finding(store: Store, part: str) -> dict[str, Any]:
         found = store.find(part, room=Finding.room, kind=Finding.kind)
     except UsageError:
         for alert in store.events(room=Alert.room, kind=Alert.kind, limit=1000):
-            if isinstance(alert, Alert) and alert.finding_id == part:
-                return alert.finding
+            if isinstance(alert, Alert) and part in (alert.finding_id, alert.finding_id.rpartition("-")[2]):
+                return StoredFinding(alert.finding_id, alert.finding, alert.evidence)
         raise
     assert isinstance(found, Finding)
-    return found.document()
+    return StoredFinding(found.id, found.document(), found.evidence)
+
+
+def stored_finding(store: Store, part: str) -> dict[str, Any]:
+    """Return the document of a finding; see `find_finding`."""
+    return find_finding(store, part).document
+
+
+def verify_finding(store: Store, home: Path, part: str) -> dict[str, Any]:
+    """Derive a finding's score again from its stored flow, with the model that gave it.
+
+    Returns
+    -------
+    ``verified``, the checks, and both the stored and the derived figures (`Evidence.verify`).
+
+    Raises
+    ------
+    UsageError
+        There is no such finding, or its model is not here any more.
+    InputError
+        Its evidence is missing or was changed.
+    """
+    found = find_finding(store, part)
+    evidence = Evidence.read(found.evidence, f"finding {found.id}")
+    model = _model_called(home, evidence.model)
+    return {"id": found.id, "kind": found.document["kind"], **evidence.verify(model)}
+
+
+def _model_called(home: Path, called: str) -> ThreatModel:
+    name, _, version = called.rpartition(" ")
+    shipped = load_default_model()
+    if (shipped.name, shipped.version) == (name, version):
+        return shipped
+    return find_model(home, f"{name}@{version}")
 
 
 @dataclass(frozen=True, slots=True)

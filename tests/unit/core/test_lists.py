@@ -37,6 +37,7 @@ def lists(store: Store, wall: TrafficClock) -> Lists:
         (Scope(network="::ffff:10.0.0.0/104"), True),
         (Scope(network="192.0.2.0/24", port=443, kind="beacon"), True),
         (Scope(network="::/0"), False),
+        (Scope(source="10.1.2.3"), False),
         (Scope(network="11.0.0.0/8"), False),
         (Scope(network="10.0.0.0/8", port=80), False),
         (Scope(network="10.0.0.0/8", kind="dead_c2"), False),
@@ -249,6 +250,21 @@ def test_a_store_of_the_version_before_is_migrated(tmp_path: Path) -> None:
     connection.close()
     lists = Lists(open_store(tmp_path))
     entry = lists.add(IGNORE, Scope(port=443), reason="test", author="ada")
+    assert Lists(open_store(tmp_path)).entries() == [entry]
+
+
+def test_the_two_ends_of_a_conversation_are_told_apart() -> None:
+    there = Subject(source="10.1.2.3", destination="192.0.2.1", port=443, kind="beacon")
+    assert Scope(source="10.0.0.0/8", destination="192.0.2.1", kind="beacon").covers(there)
+    assert Scope(network="192.0.2.1").covers(there)
+    assert not Scope(source="192.0.2.1").covers(there)
+    assert not Scope(destination="10.0.0.0/8").covers(there)
+
+
+def test_an_entry_of_both_ends_comes_back_from_the_store(lists: Lists, tmp_path: Path) -> None:
+    entry = lists.add(
+        IGNORE, Scope(source="10.1.2.3", destination="192.0.2.0/24", port=21), reason="test", author="ada"
+    )
     assert Lists(open_store(tmp_path)).entries() == [entry]
 
 

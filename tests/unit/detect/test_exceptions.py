@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,9 @@ SCOPES = [
     Scope(kind="dead_c2"),
     Scope(network="::/0", kind="exfiltration"),
     Scope(user="ada"),
+    Scope(source="10.0.0.0/8", kind="beacon"),
+    Scope(source="192.0.2.1", destination="2001:db8::/32"),
+    Scope(destination="10.9.9.9", port=443),
 ]
 
 
@@ -58,8 +62,8 @@ def test_masks_agree_with_the_lists_flow_by_flow(store: Store, seed: int) -> Non
     for flow, at in zip(flows, named, strict=True):
         addresses = tuple(join_address(flow[f"{side}_hi"], flow[f"{side}_lo"]) for side in ("src", "dst"))
         port = None if flow["dst_port"] < 0 else int(flow["dst_port"])
-        plain = Subject(addresses=addresses, port=port)
-        told = Subject(addresses=addresses, port=port, kind=KINDS[at] if at >= 0 else None)
+        plain = Subject(source=addresses[0], destination=addresses[1], port=port)
+        told = replace(plain, kind=KINDS[at] if at >= 0 else None)
         time = flow["end_ns"] / 1e9
         seen.append([lists.match(IGNORE, subject, at=time) is not None for subject in (plain, told)])
     plain_mask, told_mask = np.array(seen).T

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
 from qwarden.core.events import Event
 from qwarden.detect.behaviours import KINDS
+from qwarden.detect.evidence import Evidence
 from qwarden.detect.features import FEATURE_NAMES
 from qwarden.detect.findings import QUIET_S, FindingBook
+from qwarden.detect.model import Scores
+from qwarden.detect.scored import Scored
 from qwarden.formats.flows import Flows
 
 from .flow_maker import SECOND, T0, failed_syn, in_order
@@ -18,19 +21,21 @@ def explained(row: np.ndarray, finding: Any) -> dict[str, Any]:
     return {"title": finding.behaviour.title, "margin": float(row[0])}
 
 
-def new_book() -> FindingBook:
-    numbers = count()
-    return FindingBook(lambda: f"id-{next(numbers)}", explained)
+def derived(flow: Flows, row: np.ndarray, behaviour: int) -> Evidence:
+    return Evidence(flow, row, behaviour, "test 1", 0.01, 0.99, float(row[0]), 0.5)
 
 
-def add(book: FindingBook, flows: Flows, kind: str = "scan_horizontal", score: float = 0.99) -> list[Any]:
+def new_book(salt: str = "test 1") -> FindingBook:
+    return FindingBook(salt, explained, derived)
+
+
+def add(book: FindingBook, flows: Flows, kind: str = "scan_horizontal") -> list[Any]:
     n = len(flows)
     rows = np.zeros((n, len(FEATURE_NAMES)))
     rows[:, 0] = np.arange(n)
-    return book.add(
-        flows, rows, np.full(n, KINDS.index(kind)), np.full(n, score), np.arange(n, dtype=float),
-        np.full(n, 0.5), "x.pcap",
-    )  # fmt: skip
+    scores = Scores(np.full(n, 0.01), np.full(n, 0.99), np.arange(n, dtype=float), np.full(n, 0.5))
+    named = np.full(n, KINDS.index(kind))
+    return book.add(Scored("x.pcap", 0, flows, rows, named, scores, np.ones(n, bool)))
 
 
 def scan(hosts: range, src: str = "10.0.0.5", at_s: float = 0.0) -> Flows:
@@ -86,6 +91,20 @@ def test_the_alert_carries_the_id_of_its_finding() -> None:
     (alert,) = add(book, scan(range(1, 9)))
     (finding,) = book.close()
     assert alert.finding_id == finding.id == alert.finding["id"]
+
+
+def test_the_same_flows_are_the_same_finding_and_others_are_not() -> None:
+    ids = []
+    for salt, flows in (("m 1", scan(range(1, 9))), ("m 1", scan(range(1, 9))), ("m 2", scan(range(1, 9))),
+                        ("m 1", scan(range(1, 9), at_s=1e-3))):  # fmt: skip
+        book = new_book(salt)
+        (alert,) = add(book, flows)
+        (finding,) = book.close()
+        ids.append((finding.id, alert.id))
+        assert finding.id != alert.id
+        assert UUID(finding.id).version == 7
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
 
 
 def test_findings_survive_storage() -> None:

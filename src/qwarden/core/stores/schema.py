@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from qwarden.core.errors import StoreError
 
-NEWEST = "0002"
+NEWEST = "0003"
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 

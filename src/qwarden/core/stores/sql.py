@@ -395,7 +395,10 @@ def _list_entry(row: Row[Any]) -> ListEntry:
     return ListEntry(
         id=row.id, list=row.list, reason=row.reason, author=row.author, origin=row.origin,
         created=row.created, expires=row.expires, timing=row.timing,
-        scope=Scope(network=row.network, host=row.host, user=row.user, port=row.port, kind=row.kind),
+        scope=Scope(
+            network=row.network, source=row.source, destination=row.destination, host=row.host, user=row.user,
+            port=row.port, kind=row.kind,
+        ),
         removed=None
         if row.removed is None
         else Removal(time=row.removed, author=row.removed_by, reason=row.removed_why),

@@ -98,4 +98,6 @@ list_entries = Table(
     Column("removed", Float),
     Column("removed_by", Text),
     Column("removed_why", Text),
+    Column("source", Text),
+    Column("destination", Text),
 )
