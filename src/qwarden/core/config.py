@@ -55,6 +55,12 @@ class DetectSettings(Section):
     closed_linger_s: float = Field(
         default=5.0, ge=0, description="A closed TCP connection waits this long for late packets."
     )
+    report_after_s: tuple[float, ...] = Field(
+        default=(2.0, 30.0, 120.0),
+        max_length=4,
+        description="Ages at which a flow that still runs is looked at; none: flows are seen when they end."
+        " In the environment: separated by commas.",
+    )
     max_flows: int = Field(
         default=262_144, ge=1, description="Open flows kept at once; the longest idle are ended first."
     )
@@ -67,13 +73,21 @@ class DetectSettings(Section):
         default=512, ge=64, description="Memory the quantum engine may use for state vectors."
     )
 
-    @field_validator("ignore", mode="before")
+    @field_validator("ignore", "report_after_s", mode="before")
     @classmethod
     def split(cls, value: object) -> object:
         """Take a TOML array as a tuple, and one text, as the environment's is, apart at its commas."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("report_after_s")
+    @classmethod
+    def rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        """Refuse ages that do not rise from above 0."""
+        if list(value) != sorted(set(value)) or min(value, default=1.0) <= 0:
+            raise ValueError("expected seconds above 0 that rise")
+        return value
 
     @field_validator("ignore")
     @classmethod

@@ -17,12 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from qwarden.core.config import DetectSettings
 from qwarden.core.errors import InputError, UnreadableError, UsageError
 from qwarden.core.events import Event
 from qwarden.core.lists import IGNORE, Lists
 from qwarden.core.progress import SILENT, Progress
 from qwarden.detect.behaviours import NO_BEHAVIOUR, name_behaviours
+from qwarden.detect.early import EarlyLane
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.exceptions import hidden, silenced
 from qwarden.detect.explain import Explainer
@@ -39,6 +43,9 @@ Look = Callable[["Detection"], None]
 
 _PIECE: Final = 1 << 16
 """Flows scored at once: bounds the memory of their feature rows."""
+
+EARLY_SHARE: Final = 0.1
+"""What flows that still run have of the false-positive budget, beside all of it for those that ended."""
 
 
 class Publisher(Protocol):
@@ -190,7 +197,7 @@ class Detector:
         progress: Progress,
     ) -> None:
         try:
-            capture = open_capture(path, meter_settings(self._settings))
+            capture = open_capture(path, meter_settings(self._settings, self._model.looks_early))
         except UnreadableError as error:
             result.problems.append(str(error))
             return
@@ -202,7 +209,9 @@ class Detector:
                 for batch in capture:
                     result.flows.read += batch.flows.size
                     stream.enter(batch.epoch)
+                    stream.look(batch.reports)
                     stream.take(order.add(batch.flows, batch.watermark_ns))
+                    stream.forget(batch.flows)
                     if on_batch:
                         on_batch(result)
                     task.advance(batch.flows.size)
@@ -243,6 +252,8 @@ class _Stream:
         self._detector, self._source, self._result = detector, source, result
         self._on_alert, self._on_finding = on_alert, on_finding
         self._epoch, self._features = 0, FeatureExtractor()
+        self._early = EarlyLane(detector._settings.report_after_s)
+        self._delay_ns = int(detector._settings.idle_timeout_s * 1e9)
         self._book = FindingBook(
             f"{detector._model.name} {detector._model.version}",
             detector._explainer.explain,
@@ -254,6 +265,32 @@ class _Stream:
         if epoch != self._epoch:
             self.end()
             self._epoch, self._features = epoch, FeatureExtractor()
+            self._early = EarlyLane(self._detector._settings.report_after_s)
+
+    def look(self, reports: Flows) -> None:
+        """Look at flows that still run: what is clear already need not wait for their end.
+
+        They count in no account, and no watcher sees them: they come again. Their budget is a share of that
+        of the flows that have ended.
+        """
+        if not reports.size:
+            return
+        detector = self._detector
+        rules = detector._lists.rules(IGNORE)
+        flows, rows, moments = self._early.rows(reports[~hidden(reports, rules)])
+        named = name_behaviours(rows)
+        chosen = named != NO_BEHAVIOUR
+        flows, rows, named = flows[chosen], rows[chosen], named[chosen]
+        if flows.size:
+            scores = detector._model.score(rows, named, early=True)
+            told = scores.p_value <= detector._fpr * EARLY_SHARE
+            told &= ~silenced(flows, named, rules)
+            piece = Scored(self._source, self._epoch, flows, rows, named, scores, told, early=True)
+            self._raise(piece, moments[chosen])
+
+    def forget(self, ended: Flows) -> None:
+        """Let go of what was kept of flows that ended."""
+        self._early.forget(ended)
 
     def take(self, flows: Flows) -> None:
         """Score flows that come in order of their end."""
@@ -283,11 +320,14 @@ class _Stream:
         piece = Scored(self._source, self._epoch, flows, rows, named, scores, told)
         for watcher in detector._watchers:
             watcher.scored(piece)
-        for alert in self._book.add(piece.alarms()):
-            detector._publisher.publish(alert)
+        self._raise(piece, flows["end_ns"] + self._delay_ns)
+        self._close(self._book.close(int(flows["end_ns"][-1])))
+
+    def _raise(self, piece: Scored, moments_ns: npt.NDArray[np.int64]) -> None:
+        for alert in self._book.add(piece.alarms(), moments_ns[piece.told]):
+            self._detector._publisher.publish(alert)
             if self._on_alert:
                 self._on_alert(alert.finding)
-        self._close(self._book.close(int(flows["end_ns"][-1])))
 
     def end(self) -> None:
         """Close what is still open."""
@@ -301,8 +341,9 @@ class _Stream:
                 self._on_finding(finding.document())
 
 
-def meter_settings(settings: DetectSettings) -> MeterSettings:
-    """Return the meter's share of the settings."""
+def meter_settings(settings: DetectSettings, early: bool = False) -> MeterSettings:
+    """Return the meter's share of the settings; `early`: with reports on flows that still run."""
     return MeterSettings(
-        settings.idle_timeout_s, settings.active_timeout_s, settings.closed_linger_s, settings.max_flows
-    )
+        settings.idle_timeout_s, settings.active_timeout_s, settings.closed_linger_s, settings.max_flows,
+        settings.report_after_s if early else (),
+    )  # fmt: skip

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from qwarden.core.errors import InputError
 from qwarden.detect.behaviours import KINDS, NO_BEHAVIOUR, name_behaviours
-from qwarden.detect.features import FEATURE_NAMES, FLOW_NAMES, FeatureExtractor
-from qwarden.formats.flows import FLOW, Flows
+from qwarden.detect.features import FEATURE_NAMES, FLOW_NAMES, failed, own_columns
+from qwarden.formats.flows import FLOW, NOT_YET_FIRST, Flows
 
 if TYPE_CHECKING:
     from qwarden.detect.model import ThreatModel
@@ -50,9 +50,9 @@ class Evidence:
     twin: float
 
     @classmethod
-    def of(cls, model: ThreatModel, flow: Flows, row: F64, behaviour: int) -> Evidence:
-        """Score one row by itself, and keep what that took."""
-        scores = model.score(row[None, :], np.array([behaviour], np.int64))
+    def of(cls, model: ThreatModel, flow: Flows, row: F64, behaviour: int, early: bool = False) -> Evidence:
+        """Score one row by itself, and keep what that took; `early`: the flow still ran."""
+        scores = model.score(row[None, :], np.array([behaviour], np.int64), early=early)
         return cls(
             flow, row, behaviour, f"{model.name} {model.version}", float(scores.p_value[0]),
             float(scores.threat[0]), float(scores.margin[0]), float(scores.twin[0]),
@@ -93,9 +93,11 @@ class Evidence:
 
     def verify(self, model: ThreatModel) -> dict[str, Any]:
         """Derive the score once more with `model`; return what was found, ``verified`` if all is the same."""
-        own = FeatureExtractor().rows(self.flow)[0, : len(FLOW_NAMES)]
+        own = np.empty((1, len(FLOW_NAMES)))
+        own_columns(self.flow, failed(self.flow), own)
         named = int(name_behaviours(self.row[None, :])[0])
-        again = Evidence.of(model, self.flow, self.row, self.behaviour)
+        early = bool(self.flow["end_reason"][0] >= NOT_YET_FIRST)
+        again = Evidence.of(model, self.flow, self.row, self.behaviour, early)
         checks = {
             "model": again.model == self.model,
             "features": own.tobytes() == self.row[: len(FLOW_NAMES)].tobytes(),

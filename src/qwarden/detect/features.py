@@ -132,10 +132,18 @@ class FeatureExtractor:
         """Return (n, len(FEATURE_NAMES)) for flows sorted by ``end_ns``; updates the windows."""
         lost = failed(flows)
         out = np.empty((flows.size, len(FEATURE_NAMES)))
-        _measure(flows, out)
-        _flag(flows, lost, out[:, len(MEASURED_NAMES) : len(FLOW_NAMES)])
+        own_columns(flows, lost, out)
         out[:, len(FLOW_NAMES) :] = self.windows.update(flows, lost)
         return out
+
+
+def own_columns(flows: Flows, lost: npt.NDArray[np.bool_], out: F64) -> None:
+    """Write `FLOW_NAMES`, what n flows themselves show, to the first columns of `out`, (n, d).
+
+    `lost` (n,) is what `failed` says of them.
+    """
+    _measure(flows, out)
+    _flag(flows, lost, out[:, len(MEASURED_NAMES) : len(FLOW_NAMES)])
 
 
 def _flag(flows: Flows, lost: npt.NDArray[np.bool_], out: F64) -> None:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -24,14 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.events import Event
-from qwarden.detect.behaviours import BEHAVIOURS, Behaviour, cause_keys
+from qwarden.detect.behaviours import cause_keys
 from qwarden.detect.evidence import Evidence
+from qwarden.detect.open_finding import OpenFinding as OpenFinding
 from qwarden.detect.scored import Scored
 from qwarden.formats.flows import Flows, join_address, proto_name
 
 QUIET_S: Final = 1800
-_REMEMBERED: Final = 256
-"""Distinct addresses or ports a finding remembers; past that it only says "or more"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +38,7 @@ class Finding(Event):
 
     `threat_score` is the quantum model's score of its most alarming flow, `twin_score` the classical one's
     highest, both in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones. `evidence` is what
-    the score can be derived from again (`qwarden.detect.evidence`).
+    the score can be derived from again (`qwarden.detect.evidence`); `early`: that flow still ran.
     """
 
     room: ClassVar[str] = "detect"
@@ -66,6 +64,7 @@ class Finding(Event):
     source: str
     explanation: dict[str, Any]
     evidence: dict[str, Any] = field(default_factory=dict)
+    early: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return the finding as `qwarden detect --json` prints it."""
@@ -76,13 +75,16 @@ class Finding(Event):
             "flows": self.flows, "technique": self.technique or None,
             "start": self.start, "end": self.end, "packets": self.packets, "bytes": self.bytes,
             "sources": self.sources, "destinations": self.destinations, "ports": self.ports,
-            "source": self.source, "explanation": self.explanation,
+            "source": self.source, "early": self.early, "explanation": self.explanation,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert(Event):
-    """The notice that a finding was opened; `finding` and `evidence` are as they were at that moment."""
+    """The notice that a finding was opened; `finding` and `evidence` are as they were at that moment.
+
+    `raised` is the traffic time that had come by then; the flow that told may have been over for a while.
+    """
 
     room: ClassVar[str] = "detect"
     kind: ClassVar[str] = "alert"
@@ -90,43 +92,11 @@ class Alert(Event):
     finding_id: str
     finding: dict[str, Any]
     evidence: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class OpenFinding:
-    """A finding that still grows."""
-
-    id: str
-    at: int
-    source: str
-    first_ns: int
-    last_ns: int
-    flows: int = 0
-    packets: int = 0
-    packets_out: int = 0
-    bytes: int = 0
-    raised: bool = False
-    twin_score: float = 0.0
-    margin: float = -np.inf
-    row: npt.NDArray[np.float64] | None = None
-    flow: Flows | None = None
-    sources: Counter[tuple[int, int]] = field(default_factory=Counter)
-    destinations: Counter[tuple[int, int]] = field(default_factory=Counter)
-    ports: Counter[int] = field(default_factory=Counter)
-
-    @property
-    def enough(self) -> bool:
-        """Whether it has shown the contacts that its behaviour asks for."""
-        return self.flows + self.packets_out // 10 >= self.behaviour.least
-
-    @property
-    def behaviour(self) -> Behaviour:
-        """What the finding is called."""
-        return BEHAVIOURS[self.at]
+    raised: float = 0.0
 
 
 Explain = Callable[[npt.NDArray[np.float64], "OpenFinding"], dict[str, Any]]
-Derive = Callable[[Flows, npt.NDArray[np.float64], int], Evidence]
+Derive = Callable[[Flows, npt.NDArray[np.float64], int, bool], Evidence]
 
 
 class FindingBook:
@@ -136,16 +106,21 @@ class FindingBook:
     ----------
     salt : what ids depend on beside the flows: the model.
     explain : feature row and open finding to the explanation's document.
-    derive : a flow, its feature row and the index of its behaviour to the score and what it rests on.
+    derive : a flow, its feature row, the index of its behaviour and whether it still ran, to the score
+        and what it rests on.
     """
 
     def __init__(self, salt: str, explain: Explain, derive: Derive) -> None:
         self._salt, self._explain, self._derive = salt, explain, derive
         self._open: dict[tuple[int, ...], OpenFinding] = {}
 
-    def add(self, alarms: Scored) -> list[Alert]:
-        """Add flows that alarm; return an alert for each finding they opened."""
-        opened: list[OpenFinding] = []
+    def add(self, alarms: Scored, moments_ns: npt.NDArray[np.int64]) -> list[Alert]:
+        """Add n flows that alarm; return an alert for each finding they opened.
+
+        `moments_ns` (n,) is the traffic time at which each could be told. An alert says what was known when
+        the last flow that it takes had come, however many come at once.
+        """
+        alerts: list[Alert] = []
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, key in enumerate(cause_keys(alarms.flows, alarms.named)):
             groups.setdefault(key, []).append(i)
@@ -159,43 +134,29 @@ class FindingBook:
                     int(flows["start_ns"][members].min()), int(flows["end_ns"][first]),
                 )  # fmt: skip
                 self._open[key] = finding
-            self._grow(finding, alarms, np.array(members))
-            if finding.enough and not finding.raised:
-                finding.raised = True
-                opened.append(finding)
-        return [self._alert(finding) for finding in opened]
-
-    def _grow(self, finding: OpenFinding, alarms: Scored, members: npt.NDArray[np.int64]) -> None:
-        part = alarms.flows[members]
-        finding.first_ns = min(finding.first_ns, int(part["start_ns"].min()))
-        finding.last_ns = max(finding.last_ns, int(part["end_ns"].max()))
-        finding.flows += len(part)
-        finding.packets_out += _known_sum(part, "packets_out")
-        finding.packets += _known_sum(part, "packets_out") + _known_sum(part, "packets_in")
-        finding.bytes += _known_sum(part, "bytes_out") + _known_sum(part, "bytes_in")
-        _count(finding.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
-        _count(finding.destinations, zip(part["dst_hi"].tolist(), part["dst_lo"].tolist(), strict=True))
-        _count(finding.ports, iter(part["dst_port"].tolist()))
-        scores = alarms.scores
-        finding.twin_score = max(finding.twin_score, float(scores.twin[members].max()))
-        worst = int(members[np.argmax(scores.margin[members])])
-        if finding.row is None or scores.margin[worst] > finding.margin:
-            finding.margin = float(scores.margin[worst])
-            finding.row = alarms.rows[worst].copy()
-            finding.flow = alarms.flows[worst : worst + 1].copy()
+            rest = np.array(members)
+            while finding.raised_ns is None and rest.size:
+                finding.grow(alarms, rest[:1])
+                if finding.enough:
+                    finding.raised_ns = int(moments_ns[rest[0]])
+                    alerts.append(self._alert(finding))
+                rest = rest[1:]
+            if rest.size:
+                finding.grow(alarms, rest)
+        return alerts
 
     def close(self, before_ns: int | None = None) -> list[Finding]:
         """Close findings whose cause was quiet since `before_ns` - `QUIET_S`; all, if None."""
         limit = None if before_ns is None else before_ns - QUIET_S * 1_000_000_000
         done = [key for key, f in self._open.items() if limit is None or f.last_ns < limit]
         closed = [self._open.pop(key) for key in done]
-        return [self._close(finding) for finding in closed if finding.raised]
+        return [self._close(finding) for finding in closed if finding.raised_ns is not None]
 
     def _close(self, finding: OpenFinding) -> Finding:
         assert finding.row is not None
         assert finding.flow is not None
         behaviour = finding.behaviour
-        evidence = self._derive(finding.flow, finding.row, finding.at)
+        evidence = self._derive(finding.flow, finding.row, finding.at, finding.early)
         port = finding.ports.most_common(1)[0][0] if finding.ports else -1
         return Finding(
             id=finding.id,
@@ -211,15 +172,16 @@ class FindingBook:
             proto=proto_name(int(finding.flow["proto"][0])),
             start=finding.first_ns / 1e9,
             end=finding.last_ns / 1e9,
-            flows=finding.flows,
-            packets=finding.packets,
-            bytes=finding.bytes,
+            flows=finding.tally.flows,
+            packets=finding.tally.packets,
+            bytes=finding.tally.bytes,
             sources=len(finding.sources),
             destinations=len(finding.destinations),
             ports=sum(1 for known in finding.ports if known >= 0),
             source=finding.source,
             explanation=self._explain(finding.row, finding),
             evidence=evidence.document(),
+            early=finding.early,
         )
 
     def _alert(self, finding: OpenFinding) -> Alert:
@@ -230,6 +192,7 @@ class FindingBook:
             finding_id=finding.id,
             finding=snapshot.document(),
             evidence=snapshot.evidence,
+            raised=(finding.raised_ns or 0) / 1e9,
         )
 
 
@@ -254,13 +217,3 @@ def score_text(score: float) -> str:
     '0.99999'
     """
     return f"{math.floor(score * 1e5) / 1e5:.5f}"
-
-
-def _known_sum(flows: Flows, column: str) -> int:
-    return int(np.maximum(flows[column], 0).sum())
-
-
-def _count(counter: Counter[Any], values: Iterator[Any]) -> None:
-    for value in values:
-        if value in counter or len(counter) < _REMEMBERED:
-            counter[value] += 1

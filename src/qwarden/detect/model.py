@@ -47,6 +47,8 @@ I64 = npt.NDArray[np.int64]
 NAME: Final = "qwarden-hybrid"
 
 MEMBERS: Final = ("hybrid", "one_class")
+WHO: Final = ("", "twin_")
+"""Prefixes of what the quantum members and their twin keep."""
 CURVE_FLOWS: Final = 20_000
 _BATCH: Final = 1 << 14
 
@@ -99,13 +101,62 @@ class AlarmTable:
 
         Evidence below what was kept counts as below all of them: p is never understated.
         """
+        return (1.0 + self._above(margins, named)) / (self.total + 1.0)
+
+    def conditional(self, margins: F64, named: I64) -> F64:
+        """Return the same share, of the benign flows that show the behaviour alone, (n,)."""
+        return (1.0 + self._above(margins, named)) / (self.counts[named % len(self.counts)] + 1.0)
+
+    def _above(self, margins: F64, named: I64) -> F64:
         above = np.empty(len(margins))
         for behaviour in set(named.tolist()):
             mine, at = named == behaviour, behaviour % len(self.counts)  # NO_BEHAVIOUR, -1, is the last
             block = self.scores[self.starts[at] : self.starts[at + 1]]
             found = len(block) - np.searchsorted(block, margins[mine], "left")
             above[mine] = np.where(found < len(block), found, self.counts[at])
-        return (1.0 + above) / (self.total + 1.0)
+        return above
+
+    def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
+        """Return its arrays under names that begin with `prefix`; `read` reads them."""
+        return {f"{prefix}{part}": getattr(self, part) for part in ("scores", "starts", "counts")}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, npt.NDArray[Any]], prefix: str, total: int) -> AlarmTable:
+        """Read what `arrays` wrote."""
+        scores, starts, counts = (arrays[f"{prefix}{part}"] for part in ("scores", "starts", "counts"))
+        return cls(scores, starts, counts, total)
+
+
+@dataclass(frozen=True, slots=True)
+class AttackTable:
+    """Evidence of known attacks, by behaviour: `margins[starts[k]:starts[k + 1]]` is that of k, ascending."""
+
+    margins: F64
+    starts: I64
+
+    @classmethod
+    def of(cls, margins: F64, named: I64) -> AttackTable:
+        """Sort the evidence (n,) of attacks by their behaviour (n,)."""
+        blocks = [np.sort(margins[named == at]) for at in range(len(KINDS))]
+        return cls(np.concatenate(blocks), np.cumsum([0, *map(len, blocks)]).astype(np.int64))
+
+    def p_value(self, margins: F64, named: I64) -> F64:
+        """Return (1 + attacks of the same behaviour with at most this evidence) / (those + 1), (n,)."""
+        found = np.ones(len(margins))
+        for behaviour in set(named.tolist()) - {NO_BEHAVIOUR}:
+            mine = named == behaviour
+            block = self.margins[self.starts[behaviour] : self.starts[behaviour + 1]]
+            found[mine] = (1.0 + np.searchsorted(block, margins[mine], "right")) / (len(block) + 1.0)
+        return found
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return its arrays; `read` reads them."""
+        return {"attack_margins": self.margins, "attack_starts": self.starts}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> AttackTable:
+        """Read what `arrays` wrote."""
+        return cls(arrays["attack_margins"], arrays["attack_starts"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,15 +204,10 @@ class ThreatModel:
         if bundle.notes["behaviours"] != list(KINDS):
             raise ModelError(f"model {name} {version}", "is calibrated for other behaviours: train it anew")
         total = bundle.notes["calibration_flows"]
-        self._alarms = [
-            AlarmTable(
-                bundle.arrays[f"{who}alarm_scores"],
-                bundle.arrays[f"{who}alarm_starts"],
-                bundle.arrays[f"{who}alarm_counts"],
-                total,
-            )
-            for who in ("", "twin_")
-        ]
+        self._alarms = [AlarmTable.read(bundle.arrays, f"{who}alarm_", total) for who in WHO]
+        early = bundle.notes.get("early_calibration_flows", 0)
+        self._early_alarms = [AlarmTable.read(bundle.arrays, f"{who}early_", early) for who in WHO if early]
+        self._attacks = AttackTable.read(bundle.arrays) if "attack_margins" in bundle.arrays else None
 
     # -- making ------------------------------------------------------------------------------------
 
@@ -219,10 +265,24 @@ class ThreatModel:
             scores = _suspicion(members[supervised], members[one_class], held_out)
             fusion = ConformalFusion(combine="tippett", seed=seed).fit(scores[curve])
             members[f"{who}fusion"] = fusion
-            table = AlarmTable.of(-fusion.log_p(scores), named)
-            arrays |= {f"{who}alarm_{part}": getattr(table, part) for part in ("scores", "starts", "counts")}
+            arrays |= AlarmTable.of(-fusion.log_p(scores), named).arrays(f"{who}alarm_")
         notes = {"kinds": kinds, "behaviours": list(KINDS), "calibration_flows": len(calibration)}
         return cls(Bundle(members, notes, arrays), NAME, version)
+
+    def calibrate_early(self, rows: F64) -> None:
+        """Learn how suspicious benign flows look while they run: rows (m, d) of `EarlyLane`, held out."""
+        named = name_behaviours(rows)
+        for who, margins in zip(WHO, self._margins(rows), strict=True):
+            self._bundle.arrays |= AlarmTable.of(margins, named).arrays(f"{who}early_")
+        self._bundle.notes["early_calibration_flows"] = len(rows)
+        self._early_alarms = [AlarmTable.read(self._bundle.arrays, f"{who}early_", len(rows)) for who in WHO]
+
+    def calibrate_attacks(self, rows: F64, labels: npt.NDArray[np.str_]) -> None:
+        """Learn how suspicious attacks look: rows (m, d), none of training, with the kinds they are of."""
+        named = name_behaviours(rows)
+        right = np.array((*KINDS, ""))[named] == labels
+        self._attacks = AttackTable.of(self._margins(rows[right])[0], named[right])
+        self._bundle.arrays |= self._attacks.arrays()
 
     def save(self, folder: Path, key: SigningKey, *, created: str, fingerprint: str) -> None:
         """Write the model, signed by `key`, into `folder`."""
@@ -241,18 +301,45 @@ class ThreatModel:
 
     # -- scoring -----------------------------------------------------------------------------------
 
-    def score(self, rows: F64, named: I64) -> Scores:
-        """Score feature rows (n, d) that show the behaviours `named` (n,), as `name_behaviours` gives."""
+    def score(self, rows: F64, named: I64, *, early: bool = False) -> Scores:
+        """Score feature rows (n, d) that show the behaviours `named` (n,), as `name_behaviours` gives.
+
+        Parameters
+        ----------
+        early : the flows still run: hold them against benign flows that did (`calibrate_early`).
+        """
+        margins = self._margins(rows)
+        alarms = self._early_alarms if early else self._alarms
+        p_values = [table.p_value(margin, named) for table, margin in zip(alarms, margins, strict=True)]
+        lead = int(self._swapped)
+        return Scores(p_values[lead], 1.0 - p_values[lead], margins[lead], 1.0 - p_values[1 - lead])
+
+    @property
+    def looks_early(self) -> bool:
+        """Whether it is calibrated for flows that still run."""
+        return bool(self._early_alarms)
+
+    def attack_p_value(self, margins: F64, named: I64) -> F64:
+        """Return the share of known attacks of the behaviour that look at most as suspicious, (n,).
+
+        1 where no attack of the behaviour is known. Source: Vovk et al. 2005, label-conditional conformal
+        prediction: below a level, the flow is no such attack as are known.
+        """
+        return np.ones(len(margins)) if self._attacks is None else self._attacks.p_value(margins, named)
+
+    def benign_p_value(self, margins: F64, named: I64, *, early: bool = False) -> F64:
+        """Return the share of benign flows *of the same behaviour* with at least this evidence, (n,)."""
+        tables = self._early_alarms if early else self._alarms
+        return tables[int(self._swapped)].conditional(margins, named)
+
+    def _margins(self, rows: F64) -> F64:
+        """Return the fused evidence of the quantum members and of the twin, (2, n)."""
         margins = np.empty((2, len(rows)))
         for at in range(0, len(rows), _BATCH):
             inputs = self._preprocessor.transform(rows[at : at + _BATCH])
             margins[0, at : at + _BATCH] = -self._fusion.log_p(self._members(inputs))
             margins[1, at : at + _BATCH] = -self._twin_fusion.log_p(self._twin_members(inputs))
-        p_values = [
-            alarms.p_value(margin, named) for alarms, margin in zip(self._alarms, margins, strict=True)
-        ]
-        lead = int(self._swapped)
-        return Scores(p_values[lead], 1.0 - p_values[lead], margins[lead], 1.0 - p_values[1 - lead])
+        return margins
 
     @property
     def least_fpr(self) -> float:

@@ -29,6 +29,7 @@ class Scored:
     named : (n,) index into `BEHAVIOURS`, or `NO_BEHAVIOUR`.
     scores : four arrays (n,).
     told : (n,) whether the flow alarms: within the budget, of a named behaviour, and no exception holds.
+    early : the flows still run: they come again when they have ended.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Scored:
     named: I64
     scores: Scores
     told: Mask
+    early: bool = False
 
     def alarms(self) -> Scored:
         """Return those that alarm."""
@@ -45,7 +47,7 @@ class Scored:
         return Scored(
             self.source, self.epoch, self.flows[told], self.rows[told], self.named[told],
             Scores(scores.p_value[told], scores.threat[told], scores.margin[told], scores.twin[told]),
-            told[told],
+            told[told], self.early,
         )  # fmt: skip
 
 

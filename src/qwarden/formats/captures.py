@@ -20,7 +20,7 @@ import numpy as np
 from qwarden.core.errors import InputError, UnreadableError
 from qwarden.formats.accounting import END_OF_TIME, SourceReport
 from qwarden.formats.alerts import SignatureAlert
-from qwarden.formats.flows import Flows
+from qwarden.formats.flows import FLOW, NOT_YET_FIRST, Flows
 from qwarden.formats.kinds import HEAD, READ, kind_of, other_log
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.sandbox.host import Reader, ReaderDied, ReaderHangs, host
@@ -46,12 +46,15 @@ class FlowBatch:
     epoch : 0, and one more each time the capture's clock goes back by more than the idle time-out
         (captures pasted together). Times of two epochs are not ordered.
     alerts : what a log's own detector said (Suricata), in the order of the log.
+    reports : flows as they are before they end, in order of the clock at that moment
+        (`MeterSettings.report_after_s`); each comes among `flows` as well when it has ended.
     """
 
     flows: Flows
     watermark_ns: int
     epoch: int
     alerts: tuple[SignatureAlert, ...] = ()
+    reports: Flows = field(default_factory=lambda: np.empty(0, FLOW))
 
 
 class CaptureReader:
@@ -97,7 +100,11 @@ class CaptureReader:
         last = False
         while not last:
             try:
-                message, flows = self._reader.hear(self._path, self._patience_s)
+                message, told = self._reader.hear(self._path, self._patience_s)
+                on_their_way = told["end_reason"] >= NOT_YET_FIRST
+                flows, reports = (
+                    (told[~on_their_way], told[on_their_way]) if on_their_way.any() else (told, told[:0])
+                )
                 self._check_order(message, flows)
             except ReaderDied:
                 raise self._failed("the process reading it ended unexpectedly") from None
@@ -111,12 +118,13 @@ class CaptureReader:
             if message.cage:
                 self.cage = [Held(**measure) for measure in message.cage]
             last = message.last
-            if flows.size or message.alerts or (message.watermark_ns == END_OF_TIME and not last):
-                yield FlowBatch(flows, message.watermark_ns, message.epoch, message.alerts)
+            ends = message.watermark_ns == END_OF_TIME and not last
+            if told.size or message.alerts or ends:
+                yield FlowBatch(flows, message.watermark_ns, message.epoch, message.alerts, reports)
         self.close()
         if self.report.problems and not self.report.usable:
             raise self._error(UnreadableError, self.report.problems[0])
-        if self.report.is_log and not self.report.flows_read:
+        if self.report.is_log and not self.report.flows_read + self.report.lines.alerts:
             self.report.note("the log has no flows")
         elif not self.report.is_log and not self.report.packets.read:
             self.report.note("the capture has no packets")

@@ -28,6 +28,8 @@ UNKNOWN: Final = -1
 
 # End reasons (column `end_reason`).
 END_IDLE, END_ACTIVE, END_TCP_CLOSED, END_EVICTED, END_OF_INPUT = range(5)
+NOT_YET_FIRST, NOT_YET_AGAIN = 5, 6
+"""The flow has not ended: a report on its way, the first of it or a later one. Its end comes apart."""
 
 # Zeek's connection states (https://docs.zeek.org, conn.log, conn_state), column `tcp_state`.
 TCP_STATES: Final = (

@@ -91,6 +91,15 @@ def test_lists_come_as_arrays_or_with_commas(tmp_path: Path, monkeypatch: pytest
     assert load(tmp_path, text).detect.ignore == ("192.168.1.1", "172.16.0.0/12")
 
 
+def test_ages_of_reports_rise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(tmp_path, "[detect]\nreport_after_s = [1, 10]").detect.report_after_s == (1.0, 10.0)
+    monkeypatch.setenv("QWARDEN_DETECT__REPORT_AFTER_S", "")
+    assert load(tmp_path, "").detect.report_after_s == ()
+    monkeypatch.setenv("QWARDEN_DETECT__REPORT_AFTER_S", "5, 3")
+    with pytest.raises(ConfigError, match="report_after_s"):
+        load(tmp_path, "")
+
+
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "qwarden.toml").write_bytes(b"[detect]\n\xff")
     with pytest.raises(ConfigError, match="no UTF-8: byte 9"):

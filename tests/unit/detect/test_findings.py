@@ -21,7 +21,7 @@ def explained(row: np.ndarray, finding: Any) -> dict[str, Any]:
     return {"title": finding.behaviour.title, "margin": float(row[0])}
 
 
-def derived(flow: Flows, row: np.ndarray, behaviour: int) -> Evidence:
+def derived(flow: Flows, row: np.ndarray, behaviour: int, early: bool) -> Evidence:
     return Evidence(flow, row, behaviour, "test 1", 0.01, 0.99, float(row[0]), 0.5)
 
 
@@ -29,13 +29,13 @@ def new_book(salt: str = "test 1") -> FindingBook:
     return FindingBook(salt, explained, derived)
 
 
-def add(book: FindingBook, flows: Flows, kind: str = "scan_horizontal") -> list[Any]:
+def add(book: FindingBook, flows: Flows, kind: str = "scan_horizontal", early: bool = False) -> list[Any]:
     n = len(flows)
     rows = np.zeros((n, len(FEATURE_NAMES)))
     rows[:, 0] = np.arange(n)
     scores = Scores(np.full(n, 0.01), np.full(n, 0.99), np.arange(n, dtype=float), np.full(n, 0.5))
     named = np.full(n, KINDS.index(kind))
-    return book.add(Scored("x.pcap", 0, flows, rows, named, scores, np.ones(n, bool)))
+    return book.add(Scored("x.pcap", 0, flows, rows, named, scores, np.ones(n, bool), early), flows["end_ns"])
 
 
 def scan(hosts: range, src: str = "10.0.0.5", at_s: float = 0.0) -> Flows:

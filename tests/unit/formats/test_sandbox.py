@@ -309,7 +309,7 @@ def test_an_impossible_message_is_an_error(name: str) -> None:
     "changes",
     [
         {"proto": 70000}, {"src_port": 65536}, {"dst_port": -2}, {"vlan": 4096}, {"ip_version": 5},
-        {"tcp_state": 13}, {"end_reason": 5}, {"start_ns": 2, "end_ns": 1}, {"start_ns": -1},
+        {"tcp_state": 13}, {"end_reason": 7}, {"start_ns": 2, "end_ns": 1}, {"start_ns": -1},
         {"bytes_in": -2}, {"packets_out": 0}, {"iat_mean_out": np.inf}, {"size_std_in": -1.0},
         {"ttl_in": 256}, {"src_mac": 1 << 48}, {"fin_out": 1 << 60},
     ],

@@ -63,6 +63,7 @@ def start_counting(meter: Any, flow: Any, packet: Any) -> None:
     flow.extension = 0
     flow.fragments = 0
     flow.saw_tcp = 0
+    flow.told = 0
     flow.pauses = 0
     flow.pause_mean = 0.0
     flow.pause_square = 0.0

@@ -15,6 +15,8 @@ came late; so the contract holds for out-of-order packets as well:
   packet, which itself came at most `late_ns` behind the clock;
 - flows closed, cut by the active time-out or evicted are emitted earlier than that;
 - a flow that begins late begins no earlier than the clock - `late_ns`.
+
+Reports on flows that have not ended (`reports`) come among the others, in order of the clock.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from qwarden.formats.flows import (
 from qwarden.formats.meter.flow import add_packet, export, set_ends, start_counting
 from qwarden.formats.meter.fragments import fresh_fragments, recall_first, remember_first
 from qwarden.formats.meter.hashing import hash_ends
+from qwarden.formats.meter.reports import expect_none, expect_report, report, report_due
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.meter.state import CLOSED, METER, NONE, OPEN, STATE, Rows, Slots
 from qwarden.formats.meter.table import append, delete, find, insert, unlink
@@ -59,6 +62,7 @@ def _release(meter: Any, flows: Rows, slots: Slots, row: int, out: Any, reason: 
     export(flow, out, reason)
     delete(slots, flow.tag, row)
     unlink(meter, flows, row)
+    expect_none(meter, flows, row)
     flow.after = meter.free
     meter.free = row
     meter.live -= 1
@@ -80,6 +84,7 @@ def _create(meter: Any, flows: Rows, slots: Slots, packet: Any, tag: int) -> tup
     start_counting(meter, flow, packet)
     insert(slots, tag, row)
     append(meter, flows, row, OPEN)
+    expect_report(meter, flows, row, 0)
     return row, way
 
 
@@ -148,7 +153,7 @@ def meter_packets(
         packet = packets[i]
         if packet.verdict != PARSED:
             continue
-        if filled > out.size - 2:  # a packet emits at most two flows beside those that expire
+        if filled > out.size - 3:  # a packet emits at most three rows beside what its time lets go
             return i, filled, ROOM
         now = packet.ts_ns
         if not meter.started:
@@ -168,7 +173,9 @@ def meter_packets(
         else:
             meter.late_ns = max(meter.late_ns, meter.clock_ns - now)
         filled, complete = _expire(meter, flows, slots, out, filled)
-        if not complete or filled > out.size - 2:
+        if complete and meter.reports:
+            filled, complete = report_due(meter, flows, out, filled)
+        if not complete or filled > out.size - 3:
             return i, filled, ROOM
         meter.watermark_ns = max(meter.watermark_ns, meter.clock_ns - meter.late_ns)
 
@@ -200,6 +207,8 @@ def meter_packets(
                 export(flow, out[filled], END_ACTIVE)
                 filled += 1
                 start_counting(meter, flow, packet)
+                expect_none(meter, flows, row)
+                expect_report(meter, flows, row, 0)
         if row == NONE:
             if meter.live == flows.size:
                 _release(meter, flows, slots, _oldest(meter, flows), out[filled], END_EVICTED)
@@ -210,6 +219,10 @@ def meter_packets(
         add_packet(flow, packet, way)
         flow.touched_ns = meter.clock_ns
         over = flow.proto == _TCP and is_closed(flow.end_state)
+        if over and flow.list == OPEN and meter.reports:
+            expect_none(meter, flows, row)
+            report(flow, out[filled])
+            filled += 1
         unlink(meter, flows, row)
         append(meter, flows, row, CLOSED if over else OPEN)
     return stop, filled, DONE
@@ -238,6 +251,11 @@ class FlowMeter:
         row["idle_ns"] = round(settings.idle_timeout_s * 1e9)
         row["active_ns"] = round(settings.active_timeout_s * 1e9)
         row["linger_ns"] = round(settings.closed_linger_s * 1e9)
+        row["reports"] = len(settings.report_after_s)
+        for at, age_s in enumerate(settings.report_after_s):
+            row["report_ns"][at] = round(age_s * 1e9)
+        row["due_head"] = NONE
+        row["due_tail"] = NONE
         row["seed"] = secrets.randbits(64)
         row["free"] = NONE
         row["head"] = NONE

@@ -17,6 +17,9 @@ OPEN, CLOSED = range(2)
 
 NONE: Final = -1
 
+MOST_REPORTS: Final = 4
+"""Ages at which a flow that has not ended can be reported."""
+
 STATE: Final = np.dtype(
     [
         ("src_hi", np.uint64), ("src_lo", np.uint64),
@@ -49,6 +52,9 @@ STATE: Final = np.dtype(
         ("gap_mean", np.float64, (2,)), ("gap_square", np.float64, (2,)), ("gap_max", np.float64, (2,)),
         ("size_mean", np.float64, (2,)), ("size_square", np.float64, (2,)), ("size_max", np.float64, (2,)),
         ("pauses", np.int64), ("pause_mean", np.float64), ("pause_square", np.float64),
+        ("told", np.int64),  # packets at the last report on its way, 0 before the first
+        ("due", np.int32),  # the list of reports it waits in, or NONE
+        ("due_before", np.int32), ("due_after", np.int32),  # neighbours there
     ],
     align=True,
 )  # fmt: skip
@@ -71,6 +77,10 @@ METER: Final = np.dtype(
         ("free", np.int64),  # head of the list of rows given back, chained by `after`
         ("head", np.int64, (2,)),
         ("tail", np.int64, (2,)),
+        ("reports", np.int64),  # how many ages flows are reported at before they end; 0: none is
+        ("report_ns", np.int64, (MOST_REPORTS,)),
+        ("due_head", np.int64, (MOST_REPORTS,)),  # flows that wait for that age, in order of birth
+        ("due_tail", np.int64, (MOST_REPORTS,)),
     ]
 )
 

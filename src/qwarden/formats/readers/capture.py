@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, SourceReport
+from qwarden.formats.flows import NOT_YET_FIRST
 from qwarden.formats.meter.meter import EPOCH, ROOM, FlowMeter
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.readers import pcap, pcapng
@@ -76,7 +77,7 @@ class CaptureStream:
     def _batch(self, watermark_ns: int | None = None, epochs_ago: int = 0) -> RawBatch:
         """Return the flows that ended since the last batch; none is a sign of life."""
         flows = self._meter.collect()
-        self.report.flows_read += flows.size
+        self.report.flows_read += int((flows["end_reason"] < NOT_YET_FIRST).sum())
         self.report.flows_evicted = self._meter.evicted
         if watermark_ns is None:
             watermark_ns = self._meter.watermark_ns

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, LineCounts, PacketCounts, SourceReport
 from qwarden.formats.alerts import SignatureAlert
-from qwarden.formats.flows import END_OF_INPUT, FLOW, PROTO_ARP, TCP_STATES, UNKNOWN, Flows
+from qwarden.formats.flows import FLOW, NOT_YET_AGAIN, PROTO_ARP, TCP_STATES, UNKNOWN, Flows
 
 PREFIX: Final = struct.Struct("<II")
 MOST_HEADER: Final = 512 * 1024
@@ -184,7 +184,7 @@ _SMALL: Final = {
     "vlan": (UNKNOWN, 0x0FFF),
     "ip_version": (0, 6),
     "tcp_state": (UNKNOWN, len(TCP_STATES) - 1),
-    "end_reason": (UNKNOWN, END_OF_INPUT),
+    "end_reason": (UNKNOWN, NOT_YET_AGAIN),
     "ttl_out": (UNKNOWN, 0xFF),
     "ttl_in": (UNKNOWN, 0xFF),
     "src_mac": (UNKNOWN, (1 << 48) - 1),
