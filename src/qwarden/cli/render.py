@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 _COLOURS: Final = {"info": "blue", "low": "cyan", "medium": "yellow", "high": "red", "critical": "magenta"}
 
 
+_DOUBTS: Final = {
+    "ambiguous": "ambiguous: it may be benign as well; looking at it again did not settle it",
+    "confirmed": "was ambiguous; confirmed when it was looked at again",
+    "doubtful": "was ambiguous; looked at again, it is more likely benign",
+}
+
+
 def finding_text(finding: Mapping[str, Any], *, full: bool = False) -> str:
     """Return a finding as a few lines; `full` adds every feature and the model's figures."""
     from qwarden.detect import score_text
@@ -28,6 +35,9 @@ def finding_text(finding: Mapping[str, Any], *, full: bool = False) -> str:
         f"         threat {score_text(finding['threat_score'])}   twin {score_text(finding['twin_score'])}   "
         + _size(finding),
     ]
+    doubt = _DOUBTS.get(str(finding.get("status", "")))
+    if doubt:
+        lines.append(f"         {doubt}")
     features = why["features"] if full else why["features"][:3]
     lines += [
         f"         {'why ' if at == 0 else '    '} {feature['text']}" for at, feature in enumerate(features)

@@ -46,6 +46,16 @@ class DetectSettings(Section):
         lt=1,
         description="False-positive budget: the share of benign flows that may alarm as one kind.",
     )
+    ambiguity: float = Field(
+        default=0.001,
+        gt=0,
+        lt=1,
+        description="A finding that may be benign and may be an attack, both with a conformal p-value above"
+        " this, is scored again.",
+    )
+    rescore_within_s: float = Field(
+        default=60.0, ge=0, description="How soon after its alert, in traffic time."
+    )
     idle_timeout_s: float = Field(
         default=60.0, gt=0, description="A flow ends after this long without a packet, in traffic time."
     )

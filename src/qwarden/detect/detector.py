@@ -34,6 +34,7 @@ from qwarden.detect.features import FeatureExtractor
 from qwarden.detect.findings import Finding, FindingBook
 from qwarden.detect.model import ThreatModel
 from qwarden.detect.order import EndOrder
+from qwarden.detect.rescoring import Rescorer
 from qwarden.detect.scored import Scored, Watcher
 from qwarden.formats import MeterSettings, SourceReport, open_capture, survey
 from qwarden.formats.flows import Flows
@@ -254,10 +255,15 @@ class _Stream:
         self._epoch, self._features = 0, FeatureExtractor()
         self._early = EarlyLane(detector._settings.report_after_s)
         self._delay_ns = int(detector._settings.idle_timeout_s * 1e9)
+        self._rescorer = Rescorer(
+            detector._model, detector._publisher.publish, level=detector._settings.ambiguity,
+            within_s=detector._settings.rescore_within_s,
+        )  # fmt: skip
         self._book = FindingBook(
             f"{detector._model.name} {detector._model.version}",
             detector._explainer.explain,
             partial(Evidence.of, detector._model),
+            self._rescorer.raised,
         )
 
     def enter(self, epoch: int) -> None:
@@ -321,6 +327,7 @@ class _Stream:
         for watcher in detector._watchers:
             watcher.scored(piece)
         self._raise(piece, flows["end_ns"] + self._delay_ns)
+        self._rescorer.due(int(flows["end_ns"][-1]))
         self._close(self._book.close(int(flows["end_ns"][-1])))
 
     def _raise(self, piece: Scored, moments_ns: npt.NDArray[np.int64]) -> None:
@@ -331,6 +338,7 @@ class _Stream:
 
     def end(self) -> None:
         """Close what is still open."""
+        self._rescorer.due()
         self._close(self._book.close())
 
     def _close(self, findings: list[Finding]) -> None:

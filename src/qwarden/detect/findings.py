@@ -26,6 +26,7 @@ from qwarden.core.events import Event
 from qwarden.detect.behaviours import cause_keys
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.open_finding import OpenFinding as OpenFinding
+from qwarden.detect.open_finding import Status
 from qwarden.detect.scored import Scored
 from qwarden.formats.flows import Flows, join_address, proto_name
 
@@ -65,6 +66,7 @@ class Finding(Event):
     explanation: dict[str, Any]
     evidence: dict[str, Any] = field(default_factory=dict)
     early: bool = False
+    status: Status = "clear"
 
     def document(self) -> dict[str, Any]:
         """Return the finding as `qwarden detect --json` prints it."""
@@ -75,7 +77,8 @@ class Finding(Event):
             "flows": self.flows, "technique": self.technique or None,
             "start": self.start, "end": self.end, "packets": self.packets, "bytes": self.bytes,
             "sources": self.sources, "destinations": self.destinations, "ports": self.ports,
-            "source": self.source, "early": self.early, "explanation": self.explanation,
+            "source": self.source, "early": self.early, "status": self.status,
+            "explanation": self.explanation,
         }  # fmt: skip
 
 
@@ -96,6 +99,7 @@ class Alert(Event):
 
 
 Explain = Callable[[npt.NDArray[np.float64], "OpenFinding"], dict[str, Any]]
+Raised = Callable[[OpenFinding], None]
 Derive = Callable[[Flows, npt.NDArray[np.float64], int, bool], Evidence]
 
 
@@ -108,10 +112,11 @@ class FindingBook:
     explain : feature row and open finding to the explanation's document.
     derive : a flow, its feature row, the index of its behaviour and whether it still ran, to the score
         and what it rests on.
+    raised : told of each finding that was opened.
     """
 
-    def __init__(self, salt: str, explain: Explain, derive: Derive) -> None:
-        self._salt, self._explain, self._derive = salt, explain, derive
+    def __init__(self, salt: str, explain: Explain, derive: Derive, raised: Raised = lambda _: None) -> None:
+        self._salt, self._explain, self._derive, self._raised = salt, explain, derive, raised
         self._open: dict[tuple[int, ...], OpenFinding] = {}
 
     def add(self, alarms: Scored, moments_ns: npt.NDArray[np.int64]) -> list[Alert]:
@@ -139,6 +144,7 @@ class FindingBook:
                 finding.grow(alarms, rest[:1])
                 if finding.enough:
                     finding.raised_ns = int(moments_ns[rest[0]])
+                    self._raised(finding)
                     alerts.append(self._alert(finding))
                 rest = rest[1:]
             if rest.size:
@@ -182,6 +188,7 @@ class FindingBook:
             explanation=self._explain(finding.row, finding),
             evidence=evidence.document(),
             early=finding.early,
+            status=finding.status,
         )
 
     def _alert(self, finding: OpenFinding) -> Alert:

@@ -101,20 +101,13 @@ class AlarmTable:
 
         Evidence below what was kept counts as below all of them: p is never understated.
         """
-        return (1.0 + self._above(margins, named)) / (self.total + 1.0)
-
-    def conditional(self, margins: F64, named: I64) -> F64:
-        """Return the same share, of the benign flows that show the behaviour alone, (n,)."""
-        return (1.0 + self._above(margins, named)) / (self.counts[named % len(self.counts)] + 1.0)
-
-    def _above(self, margins: F64, named: I64) -> F64:
         above = np.empty(len(margins))
         for behaviour in set(named.tolist()):
             mine, at = named == behaviour, behaviour % len(self.counts)  # NO_BEHAVIOUR, -1, is the last
             block = self.scores[self.starts[at] : self.starts[at + 1]]
             found = len(block) - np.searchsorted(block, margins[mine], "left")
             above[mine] = np.where(found < len(block), found, self.counts[at])
-        return above
+        return (1.0 + above) / (self.total + 1.0)
 
     def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
         """Return its arrays under names that begin with `prefix`; `read` reads them."""
@@ -149,14 +142,14 @@ class AttackTable:
             found[mine] = (1.0 + np.searchsorted(block, margins[mine], "right")) / (len(block) + 1.0)
         return found
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return its arrays; `read` reads them."""
-        return {"attack_margins": self.margins, "attack_starts": self.starts}
+    def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
+        """Return its arrays under names that begin with `prefix`; `read` reads them."""
+        return {f"{prefix}margins": self.margins, f"{prefix}starts": self.starts}
 
     @classmethod
-    def read(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> AttackTable:
+    def read(cls, arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> AttackTable:
         """Read what `arrays` wrote."""
-        return cls(arrays["attack_margins"], arrays["attack_starts"])
+        return cls(arrays[f"{prefix}margins"], arrays[f"{prefix}starts"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +200,8 @@ class ThreatModel:
         self._alarms = [AlarmTable.read(bundle.arrays, f"{who}alarm_", total) for who in WHO]
         early = bundle.notes.get("early_calibration_flows", 0)
         self._early_alarms = [AlarmTable.read(bundle.arrays, f"{who}early_", early) for who in WHO if early]
-        self._attacks = AttackTable.read(bundle.arrays) if "attack_margins" in bundle.arrays else None
+        known = "attack_margins" in bundle.arrays
+        self._attacks = [AttackTable.read(bundle.arrays, f"{who}attack_") for who in WHO if known]
 
     # -- making ------------------------------------------------------------------------------------
 
@@ -281,8 +275,9 @@ class ThreatModel:
         """Learn how suspicious attacks look: rows (m, d), none of training, with the kinds they are of."""
         named = name_behaviours(rows)
         right = np.array((*KINDS, ""))[named] == labels
-        self._attacks = AttackTable.of(self._margins(rows[right])[0], named[right])
-        self._bundle.arrays |= self._attacks.arrays()
+        self._attacks = [AttackTable.of(margins, named[right]) for margins in self._margins(rows[right])]
+        for who, table in zip(WHO, self._attacks, strict=True):
+            self._bundle.arrays |= table.arrays(f"{who}attack_")
 
     def save(self, folder: Path, key: SigningKey, *, created: str, fingerprint: str) -> None:
         """Write the model, signed by `key`, into `folder`."""
@@ -325,12 +320,9 @@ class ThreatModel:
         1 where no attack of the behaviour is known. Source: Vovk et al. 2005, label-conditional conformal
         prediction: below a level, the flow is no such attack as are known.
         """
-        return np.ones(len(margins)) if self._attacks is None else self._attacks.p_value(margins, named)
-
-    def benign_p_value(self, margins: F64, named: I64, *, early: bool = False) -> F64:
-        """Return the share of benign flows *of the same behaviour* with at least this evidence, (n,)."""
-        tables = self._early_alarms if early else self._alarms
-        return tables[int(self._swapped)].conditional(margins, named)
+        if not self._attacks:
+            return np.ones(len(margins))
+        return self._attacks[int(self._swapped)].p_value(margins, named)
 
     def _margins(self, rows: F64) -> F64:
         """Return the fused evidence of the quantum members and of the twin, (2, n)."""

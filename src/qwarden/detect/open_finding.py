@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ import numpy.typing as npt
 from qwarden.detect.behaviours import BEHAVIOURS, Behaviour
 from qwarden.detect.scored import Scored
 from qwarden.formats.flows import NOT_YET_FIRST, Flows
+
+Status = Literal["clear", "ambiguous", "confirmed", "doubtful"]
+"""Clear: its score never was ambiguous. Ambiguous: it is. The others: it was, and was looked at again."""
 
 REMEMBERED: Final = 256
 """Distinct addresses, ports or running flows a finding remembers; past that it only says "or more"."""
@@ -54,6 +57,7 @@ class OpenFinding:
     ended, running : what the flows of each lane amount to.
     raised_ns : traffic time at which it was raised, None before.
     margin, row, flow, early : of its most alarming flow, and whether that still ran.
+    status : what rescoring made of it (`qwarden.detect.rescoring`).
     """
 
     id: str
@@ -69,6 +73,7 @@ class OpenFinding:
     row: npt.NDArray[np.float64] | None = None
     flow: Flows | None = None
     early: bool = False
+    status: Status = "clear"
     sources: Counter[tuple[int, int]] = field(default_factory=Counter)
     destinations: Counter[tuple[int, int]] = field(default_factory=Counter)
     ports: Counter[int] = field(default_factory=Counter)
