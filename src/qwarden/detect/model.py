@@ -26,6 +26,7 @@ from qwarden.core.measure import Resources
 from qwarden.core.progress import SILENT, Progress
 from qwarden.core.signing import SigningKey, TrustedKeys
 from qwarden.detect.behaviours import KINDS, NO_BEHAVIOUR, name_behaviours
+from qwarden.detect.drift import Baseline
 from qwarden.learn import (
     Bundle,
     ConformalFusion,
@@ -174,6 +175,7 @@ class ThreatModel:
     ----------
     name, version : how findings name it.
     usual_row : (d,) median of the benign training rows: the baseline of explanations.
+    baseline : what drift is held against, None if it was never learnt.
     figures : what it reached on traffic it was neither trained nor calibrated on.
     """
 
@@ -200,6 +202,7 @@ class ThreatModel:
         self._alarms = [AlarmTable.read(bundle.arrays, f"{who}alarm_", total) for who in WHO]
         early = bundle.notes.get("early_calibration_flows", 0)
         self._early_alarms = [AlarmTable.read(bundle.arrays, f"{who}early_", early) for who in WHO if early]
+        self.baseline = Baseline.read(bundle.arrays)
         known = "attack_margins" in bundle.arrays
         self._attacks = [AttackTable.read(bundle.arrays, f"{who}attack_") for who in WHO if known]
 
@@ -270,6 +273,11 @@ class ThreatModel:
             self._bundle.arrays |= AlarmTable.of(margins, named).arrays(f"{who}early_")
         self._bundle.notes["early_calibration_flows"] = len(rows)
         self._early_alarms = [AlarmTable.read(self._bundle.arrays, f"{who}early_", len(rows)) for who in WHO]
+
+    def learn_baseline(self, rows: F64) -> None:
+        """Learn what drift is held against: rows (m, d) of benign flows, none of training."""
+        self.baseline = Baseline.of(rows, self._margins(rows)[0])
+        self._bundle.arrays |= self.baseline.arrays()
 
     def calibrate_attacks(self, rows: F64, labels: npt.NDArray[np.str_]) -> None:
         """Learn how suspicious attacks look: rows (m, d), none of training, with the kinds they are of."""
