@@ -3,9 +3,10 @@
 Beside the p-value that raised it, which is joint with its behaviour, a finding has two conformal ones: the
 share of all benign flows that look at least as suspicious, and the share of known attacks of its kind that
 look at most as suspicious. The classes whose p-value exceeds a level make the *conformal set*; a set of both
-is ambiguous: what the hosts did has the name of an attack, and the flow would pass for either. Then, by a deadline in traffic time, it is looked at
-again: with the context that has come since, and by the second model, the classical twin. Each look is an
-attempt of `core.backtrack`, on record; what no look settles stays ambiguous, and the finding says so.
+is ambiguous: what the hosts did has the name of an attack, and the flow would pass for either. Then, by a
+deadline in traffic time, it is looked at again: with the context that has come since, and by the second
+model, the classical twin. Each look is an attempt of `core.backtrack`, on record; what no look settles stays
+ambiguous, and the finding says so.
 
 Source: the article's component on threat detection (Hossain et al. 2024); Vovk, Gammerman and Shafer 2005,
 label-conditional conformal prediction.
