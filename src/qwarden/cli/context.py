@@ -73,10 +73,10 @@ def print_json(document: Any) -> None:
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def moment(text: str) -> float:
-    """Return a moment in seconds since the epoch: from now, as ``12h``, or a date and time."""
+def moment(text: str, *, ago: bool = False) -> float:
+    """Return a moment in seconds since the epoch: from now on (or `ago`), as ``12h``, or a date and time."""
     if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-        return time.time() + int(span[1]) * _SECONDS[span[2]]
+        return time.time() + (-1 if ago else 1) * int(span[1]) * _SECONDS[span[2]]
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

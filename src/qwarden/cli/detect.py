@@ -1,8 +1,7 @@
-"""`qwarden detect`, `explain` and `flows`."""
+"""`qwarden detect` and `explain`."""
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,6 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands to `app`."""
     app.command()(detect)
     app.command()(explain)
-    app.command()(flows)
 
 
 def detect(
@@ -57,7 +55,7 @@ def detect(
     """Score captures and logs and print explained findings."""
     from qwarden.core.bus import open_bus
     from qwarden.core.lists import Lists
-    from qwarden.detect import SEVERITIES, Detector, find_model
+    from qwarden.detect import SEVERITIES, Detector, default_watchers, find_model
     from qwarden.formats.writers.eve import write_eve
 
     state: Context = context.obj
@@ -67,12 +65,14 @@ def detect(
         store = stack.enter_context(state.store())
         out = stack.enter_context(_append(eve)) if eve else None
         settings = state.settings.detect
+        bus, scorer = open_bus(store), find_model(state.home, model)
         detector = Detector(
-            find_model(state.home, model),
+            scorer,
             settings,
-            open_bus(store),
+            bus,
             fpr=fpr,
             lists=Lists(store, settings.ignore),
+            watchers=default_watchers(state.home, settings, scorer, bus.publish),
         )
 
         def show(finding: dict[str, Any]) -> None:
@@ -133,23 +133,3 @@ def explain(
     else:
         typer.echo(finding_text(document, full=True))
     return 0
-
-
-def flows(
-    context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A capture or a log.")],
-    as_json: AsJson = False,
-    limit: Annotated[int, typer.Option(help="How many flows to print; 0 for all.")] = 0,
-) -> int:
-    """List the flows of a capture or a log, as CSV or as one JSON document."""
-    from qwarden.detect import flow_table
-
-    state: Context = context.obj
-    table = flow_table(path, state.settings.detect, limit)
-    if as_json:
-        print_json({"source": table.source, "flows": table.records()})
-    else:
-        table.write_csv(sys.stdout)
-    for problem in table.problems:
-        say(f"qwarden: {problem}")
-    return 0 if table.readable else InputError.exit_code

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from qwarden import __version__
-from qwarden.cli import demo, detect, doctor, feedback, lists, measure, models, scenario, train, up
+from qwarden.cli import demo, detect, doctor, feedback, flows, lists, measure, models, scenario, train, up
 from qwarden.cli.context import Context
 from qwarden.core.errors import QwardenError
 
@@ -53,6 +53,7 @@ def _global(
 
 detect.register(app)
 feedback.register(app)
+flows.register(app)
 demo.register(app)
 up.register(app)
 scenario.register(app)

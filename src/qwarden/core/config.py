@@ -79,6 +79,9 @@ class DetectSettings(Section):
         description="Networks (CIDR) that raise no finding: their flows count as suppressed."
         " In the environment: separated by commas.",
     )
+    archive_mib: int = Field(
+        default=512, ge=0, description="Disk that scored flows may take, to be found again; 0 keeps none."
+    )
     memory_mib: int = Field(
         default=512, ge=64, description="Memory the quantum engine may use for state vectors."
     )

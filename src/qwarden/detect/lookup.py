@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -15,13 +15,15 @@ from qwarden.core.config import DetectSettings
 from qwarden.core.errors import UsageError
 from qwarden.core.signing import SigningKey
 from qwarden.core.store import Store
+from qwarden.detect.archive import Archived, Query
+from qwarden.detect.behaviours import KINDS, NO_BEHAVIOUR
 from qwarden.detect.detector import meter_settings
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.findings import Alert, Finding
 from qwarden.detect.model import ThreatModel
 from qwarden.detect.shipped import FOLDER, load_default_model, shipped_key
 from qwarden.formats import open_capture
-from qwarden.formats.flows import FLOW, TCP_STATES, Flows, join_address, proto_name
+from qwarden.formats.flows import FLOW, PROTO_ARP, TCP_STATES, Flows, join_address, proto_name
 from qwarden.learn import load
 from qwarden.learn.registry import Entry, Origin, Registry
 
@@ -159,12 +161,25 @@ def _model_called(home: Path, called: str) -> ThreatModel:
 
 @dataclass(frozen=True, slots=True)
 class FlowTable:
-    """The flows of one capture, in order of their first packet."""
+    """Flows as people read them, in order of their first packet.
+
+    Attributes
+    ----------
+    source : where they are from.
+    flows : (n,) rows of `FLOW`.
+    beside : columns that stand before the flow's own, (n,) each.
+    """
 
     source: str
     flows: Flows
     problems: list[str]
     readable: bool = True
+    beside: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def head(self, count: int) -> FlowTable:
+        """Return the first flows."""
+        beside = {name: column[:count] for name, column in self.beside.items()}
+        return replace(self, flows=self.flows[:count], beside=beside)
 
     def records(self) -> list[dict[str, Any]]:
         """Return one dict a flow; what is unknown is None."""
@@ -181,8 +196,9 @@ class FlowTable:
 
     def _records(self) -> Iterator[dict[str, Any]]:
         plain = [name for name in FLOW.names or () if name not in _DERIVED]
-        for flow in self.flows:
+        for at, flow in enumerate(self.flows):
             yield {
+                **{name: column[at] for name, column in self.beside.items()},
                 "start": int(flow["start_ns"]) / 1e9,
                 "end": int(flow["end_ns"]) / 1e9,
                 "src_ip": join_address(flow["src_hi"], flow["src_lo"]),
@@ -193,6 +209,41 @@ class FlowTable:
                 "end_reason": _END_REASONS[flow["end_reason"]] if flow["end_reason"] >= 0 else None,
                 **{name: _known(flow[name]) for name in plain},
             }
+
+
+def archived_table(found: Archived) -> FlowTable:
+    """Return flows from the archive: what they are called, the behaviour they show, whether they alarmed."""
+    kinds = [None if at == NO_BEHAVIOUR else KINDS[at] for at in found.behaviours.tolist()]
+    beside = {"id": found.ids(), "kind": kinds, "alarming": found.told.tolist()}
+    return FlowTable("archive", found.flows, [], beside=beside)
+
+
+def finding_query(finding: Mapping[str, Any]) -> Query:
+    """Return the query for the alarming flows of a finding's document."""
+    return Query(
+        source=finding["src_ip"] if finding["sources"] == 1 else None,
+        destination=finding["dst_ip"] if finding["destinations"] == 1 else None,
+        since=finding["start"],
+        until=finding["end"],
+        kind=finding["kind"],
+        told=True,
+    )
+
+
+def protocol_number(name: str) -> int:
+    """Return the protocol number of a name as `proto_name` gives it.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    for number in (1, 6, 17, 58, PROTO_ARP):
+        if proto_name(number) == name.lower():
+            return number
+    if not name.isdecimal():
+        raise UsageError(f"protocol {name}: expected tcp, udp, icmp, icmpv6, arp or a number")
+    return int(name)
 
 
 def flow_table(path: Path, settings: DetectSettings, limit: int = 0) -> FlowTable:

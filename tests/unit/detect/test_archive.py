@@ -75,7 +75,8 @@ def test_what_was_scored_comes_back_in_its_order(
     [
         Query(), Query(addresses=("10.0.0.0/24",)), Query(source="2001:db8::/48"), Query(port=22),
         Query(destination="192.0.2.7"), Query(addresses=("10.0.0.1", "::/0")), Query(kind="beacon"),
-        Query(port=1025, proto=17), Query(since=200, until=300), Query(told=True, source="10.0.0.0/8"), Query(source="fe80::1", port=443),
+        Query(port=1025, proto=17), Query(since=200, until=300), Query(told=True, source="10.0.0.0/8"),
+        Query(source="fe80::1", port=443),
     ],
 )  # fmt: skip
 def test_a_search_finds_what_a_plain_look_finds(tmp_path: Path, capture: Path, query: Query) -> None:
