@@ -31,7 +31,15 @@ def detect(
     context: typer.Context,
     paths: Paths,
     as_json: AsJson = False,
-    eve: Annotated[Path | None, typer.Option(help="Also append findings to this file as EVE JSON.")] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT:TARGET",
+            help="Also tell findings there; repeatable: eve:FILE, ecs:FILE, ocsf:FILE, stix:FILE, "
+            "syslog+udp://HOST (+tcp, +tls), webhook+https://HOST/PATH.",
+        ),
+    ] = None,
+    eve: Annotated[Path | None, typer.Option(help="The same as --output eve:FILE.")] = None,
     fail_on: Annotated[
         str | None,
         typer.Option(
@@ -56,16 +64,17 @@ def detect(
     from qwarden.core.bus import open_bus
     from qwarden.core.lists import Lists
     from qwarden.detect import SEVERITIES, Detector, default_watchers, find_model
-    from qwarden.formats.writers.eve import write_eve
+    from qwarden.formats.deliveries.outputs import open_outputs
 
     state: Context = context.obj
     if fail_on is not None and fail_on not in SEVERITIES:
         raise UsageError(f"--fail-on {fail_on}: expected one of {', '.join(SEVERITIES)}")
     with ExitStack() as stack:
         store = stack.enter_context(state.store())
-        out = stack.enter_context(_append(eve)) if eve else None
         settings = state.settings.detect
         bus, scorer = open_bus(store), find_model(state.home, model)
+        targets = [*settings.outputs, *(output or ()), *([f"eve:{eve}"] if eve else ())]
+        outputs = stack.enter_context(open_outputs(targets, state.home, store, bus=bus, say=say_problem))
         detector = Detector(
             scorer,
             settings,
@@ -76,12 +85,11 @@ def detect(
         )
 
         def show(finding: dict[str, Any]) -> None:
-            if out:
-                write_eve(out, finding)
+            outputs.closed(finding)
             if not as_json:
                 typer.echo(finding_text(finding) + "\n")
 
-        result = detector.run(paths, on_finding=show, progress=state.progress)
+        result = detector.run(paths, on_alert=outputs.opened, on_finding=show, progress=state.progress)
     document = result.document()
     for problem in result.problems:
         say(f"qwarden: {problem}")
@@ -91,17 +99,19 @@ def detect(
         print_json(document)
     else:
         typer.echo(account_text(document))
+    for failed in outputs.problems:
+        say_problem(str(failed))
     if not result.readable:
         return InputError.exit_code
+    if outputs.exit_code:
+        return outputs.exit_code
     grave = SEVERITIES[SEVERITIES.index(fail_on) :] if fail_on else ()
     return 1 if any(f["severity"] in grave for f in document["findings"]) else 0
 
 
-def _append(path: Path) -> Any:
-    try:
-        return path.open("a", encoding="utf-8")
-    except OSError as error:
-        raise InputError(path, f"cannot be written: {error.strerror}") from error
+def say_problem(problem: str) -> None:
+    """Say on standard error what is wrong with an output."""
+    say(f"qwarden: {problem}")
 
 
 def explain(

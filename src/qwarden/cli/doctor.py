@@ -54,7 +54,9 @@ def doctor(
 
 def _settings(state: Context) -> str:
     settings = state.settings
-    return f"false-positive budget {settings.detect.fpr:g}, {len(settings.detect.ignore)} networks ignored"
+    fpr = settings.detect.fpr
+    budget = "of the model" if fpr is None else f"{fpr:g}"
+    return f"false-positive budget {budget}, {len(settings.detect.ignore)} networks ignored"
 
 
 def _store(state: Context) -> str:

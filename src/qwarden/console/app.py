@@ -23,6 +23,7 @@ from nicegui import ui
 from qwarden.console.access import Access, Verdict
 from qwarden.console.board import Board
 from qwarden.console.gate import COOKIE, Gate, session_token
+from qwarden.console.metrics import Metrics, add_metrics
 from qwarden.console.pages.finding import absent_page, finding_page
 from qwarden.console.pages.layout import THEME_COOKIE, THEMES, theme_of
 from qwarden.console.pages.login import login_html, safe_path
@@ -41,7 +42,9 @@ _LARGEST_FORM = 4096
 _CATCH_UP_S = 2.0
 
 
-def create_app(board: Board, access: Access, fpr: float, hosts: Iterable[str]) -> ASGIApp:
+def create_app(
+    board: Board, access: Access, fpr: float, hosts: Iterable[str], metrics: Metrics, token: bytes
+) -> ASGIApp:
     """Return the console as an ASGI application.
 
     Parameters
@@ -50,6 +53,7 @@ def create_app(board: Board, access: Access, fpr: float, hosts: Iterable[str]) -
     access : who may look.
     fpr : the false-positive budget, shown beside scores.
     hosts : names and addresses it answers to.
+    metrics, token : figures for Prometheus, and what must be brought to see them.
     """
 
     @asynccontextmanager
@@ -61,6 +65,7 @@ def create_app(board: Board, access: Access, fpr: float, hosts: Iterable[str]) -
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     add_plain_routes(app)
     add_sign_in(app, access)
+    add_metrics(app, metrics, token)
     _add_pages(board, fpr)
     ui.run_with(
         app, title="Qwarden", favicon=ASSETS / "icon.svg", dark=None, language="en-US",

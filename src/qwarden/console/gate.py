@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 COOKIE: Final = "__Host-qwarden"
 """The prefix makes browsers insist on Secure, on Path=/ and on no Domain (RFC 6265bis, 4.1.3.2)."""
 
-OPEN: Final = frozenset({"/login", "/healthz", "/assets/console.css", "/assets/icon.svg"})
-"""What answers without a session."""
+OPEN: Final = frozenset({"/login", "/healthz", "/assets/console.css", "/assets/icon.svg", "/metrics"})
+"""What answers without a session; figures ask for a token of their own."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 

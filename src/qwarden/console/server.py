@@ -20,11 +20,13 @@ from qwarden.console.access import Access
 from qwarden.console.app import create_app
 from qwarden.console.board import Board, Watch
 from qwarden.console.feeds.reading import Show, SourceReader
+from qwarden.console.metrics import Metrics, metrics_token
 from qwarden.console.tls import LOOPBACK, Certificate, ensure_certificate
 from qwarden.core.bus import open_bus
 from qwarden.core.errors import QwardenError, UsageError
 from qwarden.core.lists import Lists
-from qwarden.detect import find_model
+from qwarden.detect import BEHAVIOURS, find_model
+from qwarden.formats.deliveries.outputs import open_outputs
 
 if TYPE_CHECKING:
     from qwarden.console.feeds import Feed
@@ -88,18 +90,23 @@ def serve(
     board.open(bus)
     access = Access(store, console.session_hours * 3600)
     certificate = ensure_certificate(home / "tls", console.host)
-    feed = None
+    outputs = open_outputs(settings.detect.outputs, home, store, bus=bus, live=True)
+    metrics = Metrics(board, outputs.couriers, {b.kind: b.severity for b in BEHAVIOURS})
+    bus.subscribe(metrics.heard, room="detect", kind="alert")
+    feed, model = None, find_model(home)
     if make_feed is not None:
         lists = Lists(store, settings.detect.ignore)
-        reader = SourceReader(find_model(home), settings.detect, bus, watch, lists=lists, on_alert=on_alert)
+        reader = SourceReader(model, settings.detect, bus, watch, lists=lists, on_alert=on_alert)
         feed = make_feed(reader)
-    with _listen(console.host, console.port if port is None else port) as listening:
+    with outputs, _listen(console.host, console.port if port is None else port) as listening:
         if feed is not None:
             feed.open()
         at = listening.getsockname()[1]
-        server = _server(
-            create_app(board, access, settings.detect.fpr, (*LOOPBACK, console.host)), certificate
-        )
+        app = create_app(
+            board, access, settings.detect.fpr or model.budget, (*LOOPBACK, console.host), metrics,
+            metrics_token(home),
+        )  # fmt: skip
+        server = _server(app, certificate)
         name = f"[{console.host}]" if ":" in console.host else console.host
         on_open(Opened(f"https://{name}:{at}/", certificate.fingerprint, access.password.ensure()))
         with _running(feed, watch), _renewing(server, home / "tls", console.host):

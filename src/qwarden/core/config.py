@@ -40,11 +40,12 @@ class Section(BaseModel):
 class DetectSettings(Section):
     """How traffic becomes flows and flows become findings."""
 
-    fpr: float = Field(
-        default=0.0001,
+    fpr: float | None = Field(
+        default=None,
         gt=0,
         lt=1,
-        description="False-positive budget: the share of benign flows that may alarm as one kind.",
+        description="False-positive budget: the share of benign flows that may alarm as one kind; without"
+        " one, the model's own.",
     )
     ambiguity: float = Field(
         default=0.001,
@@ -79,6 +80,10 @@ class DetectSettings(Section):
         description="Networks (CIDR) that raise no finding: their flows count as suppressed."
         " In the environment: separated by commas.",
     )
+    outputs: tuple[str, ...] = Field(
+        default=(),
+        description="Where findings are told, as `--output` takes it. In the environment: separated by commas.",
+    )
     archive_mib: int = Field(
         default=512, ge=0, description="Disk that scored flows may take, to be found again; 0 keeps none."
     )
@@ -86,7 +91,7 @@ class DetectSettings(Section):
         default=512, ge=64, description="Memory the quantum engine may use for state vectors."
     )
 
-    @field_validator("ignore", "report_after_s", mode="before")
+    @field_validator("ignore", "report_after_s", "outputs", mode="before")
     @classmethod
     def split(cls, value: object) -> object:
         """Take a TOML array as a tuple, and one text, as the environment's is, apart at its commas."""

@@ -67,6 +67,9 @@ class Finding(Event):
     evidence: dict[str, Any] = field(default_factory=dict)
     early: bool = False
     status: Status = "clear"
+    src_port: int | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the finding as `qwarden detect --json` prints it."""
@@ -78,6 +81,7 @@ class Finding(Event):
             "start": self.start, "end": self.end, "packets": self.packets, "bytes": self.bytes,
             "sources": self.sources, "destinations": self.destinations, "ports": self.ports,
             "source": self.source, "early": self.early, "status": self.status,
+            "src_port": self.src_port, "icmp_type": self.icmp_type, "icmp_code": self.icmp_code,
             "explanation": self.explanation,
         }  # fmt: skip
 
@@ -189,6 +193,7 @@ class FindingBook:
             evidence=evidence.document(),
             early=finding.early,
             status=finding.status,
+            **_shared(finding),
         )
 
     def _alert(self, finding: OpenFinding) -> Alert:
@@ -201,6 +206,15 @@ class FindingBook:
             evidence=snapshot.evidence,
             raised=(finding.raised_ns or 0) / 1e9,
         )
+
+
+def _shared(finding: OpenFinding) -> dict[str, int | None]:
+    """Return what names the one connection of a finding: its own port, or ICMP's type and code."""
+    assert finding.flow is not None
+    flow = finding.flow[0]
+    icmp = finding.tally.flows == 1 and int(flow["proto"]) in (1, 58)
+    fits = {"src_port": len(finding.own_ports) == 1, "icmp_type": icmp, "icmp_code": icmp}
+    return {name: int(flow[name]) if fit and flow[name] >= 0 else None for name, fit in fits.items()}
 
 
 def _id(salt: str, cause: tuple[int, ...], first: Flows) -> str:

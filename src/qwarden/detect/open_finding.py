@@ -77,6 +77,7 @@ class OpenFinding:
     sources: Counter[tuple[int, int]] = field(default_factory=Counter)
     destinations: Counter[tuple[int, int]] = field(default_factory=Counter)
     ports: Counter[int] = field(default_factory=Counter)
+    own_ports: Counter[int] = field(default_factory=Counter)
     _reported: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     @property
@@ -106,6 +107,7 @@ class OpenFinding:
         _count(self.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
         _count(self.destinations, zip(part["dst_hi"].tolist(), part["dst_lo"].tolist(), strict=True))
         _count(self.ports, part["dst_port"].tolist())
+        _count(self.own_ports, part["src_port"].tolist())
         self.twin_score = max(self.twin_score, float(scores.twin[members].max()))
         worst = int(members[np.argmax(scores.margin[members])])
         if self.row is None or scores.margin[worst] > self.margin:
