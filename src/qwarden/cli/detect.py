@@ -63,7 +63,7 @@ def detect(
     """Score captures and logs and print explained findings."""
     from qwarden.core.bus import open_bus
     from qwarden.core.lists import Lists
-    from qwarden.detect import SEVERITIES, Detector, default_watchers, find_model
+    from qwarden.detect import SEVERITIES, Detector, default_enricher, default_watchers, find_model
     from qwarden.formats.deliveries.outputs import open_outputs
 
     state: Context = context.obj
@@ -82,6 +82,7 @@ def detect(
             fpr=fpr,
             lists=Lists(store, settings.ignore),
             watchers=default_watchers(state.home, settings, scorer, bus.publish),
+            enricher=default_enricher(state.home, settings),
         )
 
         def show(finding: dict[str, Any]) -> None:

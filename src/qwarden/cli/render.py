@@ -24,20 +24,18 @@ _DOUBTS: Final = {
 
 def finding_text(finding: Mapping[str, Any], *, full: bool = False) -> str:
     """Return a finding as a few lines; `full` adds every feature and the model's figures."""
-    from qwarden.detect import score_text
-
     why = finding["explanation"]
     severity = str(finding["severity"])
     head = typer.style(f"{severity.upper():<8}", fg=_COLOURS.get(severity), bold=True)
     technique = f" ({finding['technique']})" if finding["technique"] else ""
     lines = [
         f"{head} {typer.style(why['title'] + technique, bold=True)}  {_who(finding)}",
-        f"         threat {score_text(finding['threat_score'])}   twin {score_text(finding['twin_score'])}   "
-        + _size(finding),
+        f"         {_judgement(finding)}",
     ]
     doubt = _DOUBTS.get(str(finding.get("status", "")))
     if doubt:
         lines.append(f"         {doubt}")
+    lines += [f"         {text}" for text in _context_texts(finding.get("context", {}))]
     features = why["features"] if full else why["features"][:3]
     lines += [
         f"         {'why ' if at == 0 else '    '} {feature['text']}" for at, feature in enumerate(features)
@@ -52,8 +50,30 @@ def finding_text(finding: Mapping[str, Any], *, full: bool = False) -> str:
     return "\n".join(lines)
 
 
+def _judgement(finding: Mapping[str, Any]) -> str:
+    """Return what the models said, and how much traffic it was; or who told it instead of them."""
+    from qwarden.detect import score_text
+
+    if finding["kind"] == "reported":
+        return str(finding["explanation"]["text"])
+    threat, twin = score_text(finding["threat_score"]), score_text(finding["twin_score"])
+    return f"threat {threat}   twin {twin}   {_size(finding)}"
+
+
+def _context_texts(context: Mapping[str, Any]) -> list[str]:
+    """Return what is known of a finding's hosts beside, a line each."""
+    lines = [f"{host} is {note['name']}" for host, note in context.get("assets", {}).items()]
+    lines += [
+        f"{host} is on the list {note['list']}" + (f": {note['name']}" if note.get("name") else "")
+        for host, note in context.get("indicators", {}).items()
+    ]
+    return lines + [f"also told by {r['category']}: {r['signature']}" for r in context.get("reported", ())]
+
+
 def _who(finding: Mapping[str, Any]) -> str:
     source = finding["src_ip"] if finding["sources"] == 1 else f"{finding['sources']} sources"
+    if finding["destinations"] == 0:
+        return source
     if finding["destinations"] == 1:
         target = _with_port(finding["dst_ip"], finding["dst_port"])
     else:

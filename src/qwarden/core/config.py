@@ -80,9 +80,18 @@ class DetectSettings(Section):
         description="Networks (CIDR) that raise no finding: their flows count as suppressed."
         " In the environment: separated by commas.",
     )
+    assets: str | None = Field(
+        default=None, description="CSV with the columns address and name: what findings call hosts."
+    )
+    indicators: tuple[str, ...] = Field(
+        default=(),
+        description="CSV with the column indicator, or STIX 2.1 bundles: known addresses that findings name."
+        " In the environment: separated by commas.",
+    )
     outputs: tuple[str, ...] = Field(
         default=(),
-        description="Where findings are told, as `--output` takes it. In the environment: separated by commas.",
+        description="Where findings are told, as `--output` takes it."
+        " In the environment: separated by commas.",
     )
     archive_mib: int = Field(
         default=512, ge=0, description="Disk that scored flows may take, to be found again; 0 keeps none."
@@ -91,7 +100,7 @@ class DetectSettings(Section):
         default=512, ge=64, description="Memory the quantum engine may use for state vectors."
     )
 
-    @field_validator("ignore", "report_after_s", "outputs", mode="before")
+    @field_validator("ignore", "report_after_s", "outputs", "indicators", mode="before")
     @classmethod
     def split(cls, value: object) -> object:
         """Take a TOML array as a tuple, and one text, as the environment's is, apart at its commas."""

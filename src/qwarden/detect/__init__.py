@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qwarden.detect.lookup import verify_finding as verify_finding
     from qwarden.detect.model import ThreatModel as ThreatModel
     from qwarden.detect.shipped import load_default_model as load_default_model
+    from qwarden.detect.watchers import default_enricher as default_enricher
     from qwarden.detect.watchers import default_watchers as default_watchers
 
 _MODULE_OF = {
@@ -37,6 +38,7 @@ _MODULE_OF = {
     "KINDS": "behaviours",
     "SEVERITIES": "behaviours",
     "ThreatModel": "model",
+    "default_enricher": "watchers",
     "default_watchers": "watchers",
     "find_model": "lookup",
     "flow_table": "lookup",

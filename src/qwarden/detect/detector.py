@@ -27,16 +27,19 @@ from qwarden.core.lists import IGNORE, Lists
 from qwarden.core.progress import SILENT, Progress
 from qwarden.detect.behaviours import NO_BEHAVIOUR, name_behaviours
 from qwarden.detect.early import EarlyLane
+from qwarden.detect.enrichment import Enricher
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.exceptions import hidden, silenced
 from qwarden.detect.explain import Explainer
 from qwarden.detect.features import FeatureExtractor
-from qwarden.detect.findings import Finding, FindingBook
+from qwarden.detect.findings import Alert, Finding, FindingBook
 from qwarden.detect.model import ThreatModel
 from qwarden.detect.order import EndOrder
+from qwarden.detect.reported import ReportedBook
 from qwarden.detect.rescoring import Rescorer
 from qwarden.detect.scored import Scored, Watcher
 from qwarden.formats import MeterSettings, SourceReport, open_capture, survey
+from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import Flows
 
 Show = Callable[[dict[str, Any]], None]
@@ -133,6 +136,7 @@ class Detector:
     fpr : overrides the settings' false-positive budget: the share of benign flows that may alarm as one kind.
     lists : people's exceptions beside the settings'; without them, the settings' alone.
     watchers : shown every flow that was scored.
+    enricher : knows more of hosts, and what other detectors told of them.
     """
 
     def __init__(
@@ -144,10 +148,11 @@ class Detector:
         fpr: float | None = None,
         lists: Lists | None = None,
         watchers: Sequence[Watcher] = (),
+        enricher: Enricher | None = None,
     ) -> None:
-        self._watchers = tuple(watchers)
+        self._watchers, self._enricher = tuple(watchers), enricher or Enricher()
         self._model, self._settings, self._publisher = model, settings, publisher
-        self._fpr = settings.fpr if fpr is None else fpr
+        self._fpr = fpr if fpr is not None else settings.fpr or model.budget
         if not 0 < self._fpr < 1:
             raise UsageError(f"--fpr {self._fpr}: a false-positive budget lies between 0 and 1")
         if self._fpr < model.least_fpr:
@@ -210,6 +215,7 @@ class Detector:
                 for batch in capture:
                     result.flows.read += batch.flows.size
                     stream.enter(batch.epoch)
+                    stream.hear(batch.alerts)
                     stream.look(batch.reports)
                     stream.take(order.add(batch.flows, batch.watermark_ns))
                     stream.forget(batch.flows)
@@ -264,7 +270,9 @@ class _Stream:
             detector._explainer.explain,
             partial(Evidence.of, detector._model),
             self._rescorer.raised,
+            detector._enricher.context,
         )
+        self._reported = ReportedBook(source, detector._lists, detector._enricher.context)
 
     def enter(self, epoch: int) -> None:
         """Start afresh where the capture's clock went back: times of two epochs are not ordered."""
@@ -272,6 +280,14 @@ class _Stream:
             self.end()
             self._epoch, self._features = epoch, FeatureExtractor()
             self._early = EarlyLane(self._detector._settings.report_after_s)
+
+    def hear(self, alerts: Sequence[SignatureAlert]) -> None:
+        """Take what another detector told."""
+        for told in alerts:
+            self._detector._enricher.heard(told)
+            alert = self._reported.add(told)
+            if alert is not None:
+                self._publish(alert)
 
     def look(self, reports: Flows) -> None:
         """Look at flows that still run: what is clear already need not wait for their end.
@@ -332,14 +348,18 @@ class _Stream:
 
     def _raise(self, piece: Scored, moments_ns: npt.NDArray[np.int64]) -> None:
         for alert in self._book.add(piece.alarms(), moments_ns[piece.told]):
-            self._detector._publisher.publish(alert)
-            if self._on_alert:
-                self._on_alert(alert.finding)
+            self._publish(alert)
+
+    def _publish(self, alert: Alert) -> None:
+        self._detector._publisher.publish(alert)
+        if self._on_alert:
+            self._on_alert(alert.finding)
 
     def end(self) -> None:
         """Close what is still open."""
         self._rescorer.due()
         self._close(self._book.close())
+        self._close(self._reported.close())
 
     def _close(self, findings: list[Finding]) -> None:
         for finding in findings:

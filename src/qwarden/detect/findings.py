@@ -40,6 +40,7 @@ class Finding(Event):
     `threat_score` is the quantum model's score of its most alarming flow, `twin_score` the classical one's
     highest, both in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones. `evidence` is what
     the score can be derived from again (`qwarden.detect.evidence`); `early`: that flow still ran.
+    `context` is what is known of its hosts beside (`qwarden.detect.enrichment`).
     """
 
     room: ClassVar[str] = "detect"
@@ -70,6 +71,7 @@ class Finding(Event):
     src_port: int | None = None
     icmp_type: int | None = None
     icmp_code: int | None = None
+    context: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return the finding as `qwarden detect --json` prints it."""
@@ -82,7 +84,7 @@ class Finding(Event):
             "sources": self.sources, "destinations": self.destinations, "ports": self.ports,
             "source": self.source, "early": self.early, "status": self.status,
             "src_port": self.src_port, "icmp_type": self.icmp_type, "icmp_code": self.icmp_code,
-            "explanation": self.explanation,
+            "context": self.context, "explanation": self.explanation,
         }  # fmt: skip
 
 
@@ -104,6 +106,7 @@ class Alert(Event):
 
 Explain = Callable[[npt.NDArray[np.float64], "OpenFinding"], dict[str, Any]]
 Raised = Callable[[OpenFinding], None]
+Context = Callable[[list[str], list[str], int, int], dict[str, Any]]
 Derive = Callable[[Flows, npt.NDArray[np.float64], int, bool], Evidence]
 
 
@@ -117,10 +120,19 @@ class FindingBook:
     derive : a flow, its feature row, the index of its behaviour and whether it still ran, to the score
         and what it rests on.
     raised : told of each finding that was opened.
+    context : sources, destinations, first and last nanosecond to what is known of them beside.
     """
 
-    def __init__(self, salt: str, explain: Explain, derive: Derive, raised: Raised = lambda _: None) -> None:
+    def __init__(
+        self,
+        salt: str,
+        explain: Explain,
+        derive: Derive,
+        raised: Raised = lambda _: None,
+        context: Context = lambda *_: {},
+    ) -> None:
         self._salt, self._explain, self._derive, self._raised = salt, explain, derive, raised
+        self._context = context
         self._open: dict[tuple[int, ...], OpenFinding] = {}
 
     def add(self, alarms: Scored, moments_ns: npt.NDArray[np.int64]) -> list[Alert]:
@@ -193,13 +205,19 @@ class FindingBook:
             evidence=evidence.document(),
             early=finding.early,
             status=finding.status,
+            context=self._context(
+                [join_address(*end) for end in finding.sources],
+                [join_address(*end) for end in finding.destinations],
+                finding.first_ns,
+                finding.last_ns,
+            ),
             **_shared(finding),
-        )
+        )  # fmt: skip
 
     def _alert(self, finding: OpenFinding) -> Alert:
         snapshot = self._close(finding)
         return Alert(
-            id=_uuid(int(snapshot.time * 1000), f"alert {finding.id}".encode()),
+            id=derived_id(int(snapshot.time * 1000), f"alert {finding.id}".encode()),
             time=snapshot.time,
             finding_id=finding.id,
             finding=snapshot.document(),
@@ -220,11 +238,11 @@ def _shared(finding: OpenFinding) -> dict[str, int | None]:
 def _id(salt: str, cause: tuple[int, ...], first: Flows) -> str:
     """Return the id of the finding of a cause that begins with a flow."""
     told = f"{salt} {' '.join(map(str, cause))} ".encode() + first.tobytes()
-    return _uuid(int(first["start_ns"][0]) // 1_000_000, told)
+    return derived_id(int(first["start_ns"][0]) // 1_000_000, told)
 
 
-def _uuid(millisecond: int, told: bytes) -> str:
-    """Return a UUID of version 7 whose random part follows from what it stands for (RFC 9562 section 5.7)."""
+def derived_id(millisecond: int, told: bytes) -> str:
+    """Return a UUID of version 7 whose random part follows from `told` (RFC 9562 section 5.7)."""
     random = int.from_bytes(hashlib.sha256(told).digest()[:10], "big") >> 6
     head, tail = random >> 62, random & (1 << 62) - 1
     time = min(max(millisecond, 0), (1 << 48) - 1)

@@ -54,6 +54,9 @@ ENOUGH_CAPTURES: Final = 5
 SPANS: Final = 10
 """Spans of time that fewer captures are cut into, each of as many benign flows."""
 
+WIDEST: Final = 0.01
+"""The widest false-positive budget that a model may have by its calibration flows, where none is set."""
+
 _SHARES: Final = (TRAIN, CALIBRATE, HOLD_OUT, TRAIN, TRAIN)
 _ATTACK_SHARES: Final = (TRAIN, HOLD_OUT, TRAIN)
 
@@ -126,7 +129,7 @@ def train_on_captures(
         model = ThreatModel.train(
             rows, kinds, calibration, names=FEATURE_NAMES, version="0", settings=settings, progress=progress
         )
-        model.figures = judge_flows(model, parts.of(HOLD_OUT), detect.fpr)
+        model.figures = judge_flows(model, parts.of(HOLD_OUT), detect.fpr or model.budget)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     origin = Origin(
         data=", ".join(map(str, captures)),
@@ -239,7 +242,7 @@ def judge_flows(model: ThreatModel, held_out: Labelled, fpr: float) -> dict[str,
     }
 
 
-def _check(parts: Parts, captures: Sequence[Path], fpr: float) -> None:
+def _check(parts: Parts, captures: Sequence[Path], fpr: float | None) -> None:
     """Raise `InputError` unless every part has what it is for."""
     where = captures[0] if len(captures) == 1 else f"{captures[0]} and {len(captures) - 1} more"
     attack = parts.data.attacks > 0
@@ -247,6 +250,7 @@ def _check(parts: Parts, captures: Sequence[Path], fpr: float) -> None:
         for kind, wanted in (("attack", attack), ("benign flow", ~attack)):
             if not (wanted & (parts.use == part)).any():
                 raise InputError(where, f"has no {kind} to {name}: give more captures")
+    fpr = fpr or WIDEST
     normals, least = int((parts.use == CALIBRATE).sum()), math.ceil(1 / fpr) - 1
     if normals < least:
         raise InputError(

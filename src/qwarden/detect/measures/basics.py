@@ -65,7 +65,6 @@ def latency_ms(bench: Bench) -> Measured:  # noqa: ARG001
 )
 def scenario(bench: Bench) -> Measured:
     """Detect in scenarios of unseen seeds, through the path of any capture."""
-    from qwarden.core.config import DetectSettings
     from qwarden.detect import build
     from qwarden.detect.evaluation import Verdicts, judge_capture
     from qwarden.detect.scenario import write_scenario
@@ -95,7 +94,7 @@ def scenario(bench: Bench) -> Measured:
         data="traffic range, generator qwarden.detect.scenario",
         split=f"by seed: trained on {_runs(build.TRAINING_SEEDS)}, calibrated on "
         f"{_runs(build.CALIBRATION_SEEDS)}, settings chosen on {_runs(build.SELECTION_SEEDS)} and "
-        f"{_runs(build.DEVELOPMENT_SEEDS)}; budget {DetectSettings().fpr:g}",
+        f"{_runs(build.DEVELOPMENT_SEEDS)}; budget {model.budget:g}",
         seeds=SCENARIO_SEEDS,
         n=verdicts.attacks,
         configurations_tried=build.CONFIGURATIONS_TRIED,

@@ -1,0 +1,94 @@
+"""What is known of hosts beside, read from lists and from other detectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qwarden.core.errors import InputError
+from qwarden.detect.enrichment import MOST, AddressBook, Enricher, read_assets, read_indicators
+from qwarden.formats.alerts import SignatureAlert
+
+
+def alert(
+    src: str = "10.0.0.1", dst: str = "192.0.2.1", at_s: float = 100.0, name: str = "ET X"
+) -> SignatureAlert:
+    return SignatureAlert(int(at_s * 1e9), name, "Web", 1, 1, 2, 3, "allowed", src, 1024, dst, 80, 6)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_narrowest_network_counts(tmp_path: Path) -> None:
+    book = read_assets(
+        write(
+            tmp_path / "a.csv",
+            "address,name,owner\n10.0.0.0/8,office,\n10.0.0.7,printer,ada\n2001:db8::/32,lab,\n",
+        )
+    )
+    assert book.get("10.0.0.7") == {"name": "printer", "owner": "ada"}
+    assert book.get("10.0.0.8") == {"name": "office"}
+    assert book.get("2001:db8::1") == {"name": "lab"}
+    assert book.get("192.0.2.1") is None
+
+
+def test_indicators_from_csv_and_stix(tmp_path: Path) -> None:
+    bundle = {
+        "type": "bundle", "id": "bundle--1", "objects": [
+            {"type": "indicator", "id": "indicator--1", "name": "C2", "pattern": "[ipv4-addr:value = '192.0.2.9']"},
+            {"type": "indicator", "name": "net", "pattern": "[ipv4-addr:value ISSUBSET '198.51.100.0/24']"},
+            {"type": "indicator", "name": "name", "pattern": "[domain-name:value = 'evil.example']"},
+            {"type": "indicator", "name": "old", "revoked": True, "pattern": "[ipv4-addr:value = '192.0.2.8']"},
+            {"type": "malware", "name": "x"},
+        ],
+    }  # fmt: skip
+    book, others = read_indicators(
+        [
+            write(tmp_path / "i.csv", "indicator,source\n203.0.113.5,feed\n"),
+            write(tmp_path / "b.json", json.dumps(bundle)),
+        ]
+    )
+    assert book.get("192.0.2.9") == {"name": "C2", "id": "indicator--1", "list": "b.json"}
+    assert book.get("198.51.100.77") == {"name": "net", "list": "b.json"}
+    assert book.get("203.0.113.5") == {"source": "feed", "list": "i.csv"}
+    assert book.get("192.0.2.8") is None
+    assert others == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("ip,name\n", "line 1.*lacks the column address"), ("address,name\n10.0.0.1,a\nnowhere,b\n", "line 3.*address"),
+        ("address,name\n10.0.0.1\n", "line 2.*2 columns"), ("address,name\n10.0.0.1,a,b\n", "line 2.*2 columns"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(InputError, match=place):
+        read_assets(write(tmp_path / "a.csv", text))
+
+
+@pytest.mark.parametrize("text", ["{", '{"type": "bundle"}', '{"type": "x", "objects": []}'])
+def test_what_is_no_bundle_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match="no STIX bundle"):
+        read_indicators([write(tmp_path / "b.json", text)])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_indicators([tmp_path / "none"])
+    with pytest.raises(InputError, match=r"objects\[0\]"):
+        bad = {"type": "bundle", "objects": [{"type": "indicator", "pattern": "[ipv4-addr:value = 'x']"}]}
+        read_indicators([write(tmp_path / "c.json", json.dumps(bad))])
+
+
+def test_what_others_told_stands_beside_a_finding_of_its_time() -> None:
+    enricher = Enricher(assets=AddressBook.of([]))
+    for told in (alert(), alert(at_s=1e6, name="later"), alert(src="10.0.0.2", name="another host")):
+        enricher.heard(told)
+    context = enricher.context(["192.0.2.1"], ["10.0.0.1"], 0, int(200e9))
+    assert context == {"reported": [{"signature": "ET X", "category": "Web"}]}
+    assert enricher.context(["10.0.0.9"], ["10.0.0.8"], 0, 1) == {}
+    for at in range(3 * MOST):
+        enricher.heard(alert(name=f"n{at}"))
+    assert len(enricher.context(["10.0.0.1"], ["192.0.2.1"], 0, int(200e9))["reported"]) == MOST

@@ -1,0 +1,83 @@
+"""Findings that other detectors told: one for two hosts, named after the gravest signature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qwarden.core.events import Event
+from qwarden.core.lists import IGNORE, Lists, Scope
+from qwarden.core.store import open_store
+from qwarden.detect import reported
+from qwarden.detect.reported import ReportedBook, raises
+from qwarden.formats.alerts import SignatureAlert
+
+
+def alert(
+    name: str = "ET X", severity: int = 2, at_s: float = 100.0, dst: str = "192.0.2.1", category: str = "Web"
+) -> SignatureAlert:
+    return SignatureAlert(
+        int(at_s * 1e9), name, category, severity, 1, 2, 3, "allowed", "10.0.0.1", 1024, dst, 80, 6
+    )
+
+
+def new_book(lists: Lists | None = None) -> ReportedBook:
+    return ReportedBook(
+        "eve.json", lists or Lists(), lambda *_: {"reported": ["x"], "assets": {"10.0.0.1": {}}}
+    )
+
+
+def test_two_hosts_are_one_finding_named_after_the_gravest() -> None:
+    book = new_book()
+    opened = book.add(alert("ET low", 2, at_s=100))
+    assert opened is not None
+    assert book.add(alert("ET high", 1, at_s=50)) is None
+    assert book.add(alert("ET high", 1, at_s=150)) is None
+    (finding,) = book.close()
+    assert finding.id == opened.finding_id
+    assert (finding.explanation["title"], finding.severity) == ("ET high", "high")
+    assert "3 alerts and 1 other signature;" in finding.explanation["text"]
+    assert (finding.start, finding.end, finding.threat_score) == (50.0, 150.0, 0.0)
+    assert "reported" not in finding.context
+    assert Event.from_json(finding.to_json()) == finding
+    assert Event.from_json(opened.to_json()) == opened
+    assert book.close() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "does"),
+    [
+        (alert(severity=1), True), (alert(severity=2), True), (alert(severity=3), False), (alert(severity=-1), False),
+        (alert("Scan::Port_Scan: 10.0.0.1 scanned", -1, category="Zeek notice"), True),
+        (alert("SSL::Invalid_Server_Cert: x", -1, category="Zeek notice"), False),
+        (alert("192.0.2.1: Conn::IN_RESP", -1, category="Zeek intel"), True),
+    ],
+)  # fmt: skip
+def test_what_is_worth_a_finding(told: SignatureAlert, does: bool) -> None:
+    assert raises(told) is does
+    assert (new_book().add(told) is not None) is does
+
+
+def test_the_same_alerts_are_the_same_finding() -> None:
+    ids = set()
+    for _ in range(2):
+        book = new_book()
+        opened = book.add(alert())
+        assert opened is not None
+        ids.add((opened.id, book.close()[0].id))
+    assert len(ids) == 1
+
+
+def test_exceptions_hold_back_and_too_many_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_store = Lists(open_store(tmp_path))
+    with_store.add(IGNORE, Scope(destination="192.0.2.1", kind="reported"), reason="test", author="ada")
+    book = new_book(with_store)
+    assert book.add(alert()) is None
+    assert book.suppressed == 1
+    monkeypatch.setattr(reported, "MOST", 2)
+    book = new_book()
+    assert [book.add(alert(dst=f"192.0.2.{at}")) is not None for at in range(4)] == [True, True, False, False]
+    assert book.beyond == 2
