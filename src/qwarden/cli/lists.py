@@ -178,8 +178,8 @@ def _is_address(text: str) -> bool:
 def _known(kind: str | None) -> str | None:
     """Refuse a kind that nothing raises: an exception that can never hold is a mistake."""
     if kind is not None:
-        from qwarden.detect import KINDS
+        from qwarden.detect import KINDS, REPORTED
 
-        if kind not in KINDS:
-            raise UsageError(f"--kind {kind}: expected one of {', '.join(KINDS)}")
+        if kind not in (*KINDS, REPORTED):
+            raise UsageError(f"--kind {kind}: expected one of {', '.join((*KINDS, REPORTED))}")
     return kind

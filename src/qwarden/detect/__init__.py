@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qwarden.detect.lookup import stored_finding as stored_finding
     from qwarden.detect.lookup import verify_finding as verify_finding
     from qwarden.detect.model import ThreatModel as ThreatModel
+    from qwarden.detect.reported import REPORTED as REPORTED
     from qwarden.detect.shipped import load_default_model as load_default_model
     from qwarden.detect.watchers import default_enricher as default_enricher
     from qwarden.detect.watchers import default_watchers as default_watchers
@@ -36,6 +37,7 @@ _MODULE_OF = {
     "Detector": "detector",
     "Finding": "findings",
     "KINDS": "behaviours",
+    "REPORTED": "reported",
     "SEVERITIES": "behaviours",
     "ThreatModel": "model",
     "default_enricher": "watchers",

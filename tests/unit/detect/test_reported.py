@@ -48,7 +48,8 @@ def test_two_hosts_are_one_finding_named_after_the_gravest() -> None:
 @pytest.mark.parametrize(
     ("told", "does"),
     [
-        (alert(severity=1), True), (alert(severity=2), True), (alert(severity=3), False), (alert(severity=-1), False),
+        (alert(severity=1), True), (alert(severity=2), True), (alert(severity=3), False),
+        (alert(severity=-1), False),
         (alert("Scan::Port_Scan: 10.0.0.1 scanned", -1, category="Zeek notice"), True),
         (alert("SSL::Invalid_Server_Cert: x", -1, category="Zeek notice"), False),
         (alert("192.0.2.1: Conn::IN_RESP", -1, category="Zeek intel"), True),
