@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from qwarden.console.events import SourceRead
-from qwarden.detect import Alert, Finding
+from qwarden.detect import Alert, Drift, Finding
 
 if TYPE_CHECKING:
     from qwarden.core.bus import Bus
@@ -125,12 +125,14 @@ class Board:
     ----------
     store : what was, and what other processes add.
     watch : what the feed does.
+    drift : the latest comparison of traffic with what the model was calibrated on; None before the first.
     """
 
     store: Store
     watch: Watch = field(default_factory=Watch)
     change: int = 0
     _entries: dict[str, Entry] = field(default_factory=dict)
+    drift: Drift | None = None
     _sources: deque[SourceRead] = field(default_factory=lambda: deque(maxlen=MOST_SOURCES))
     _total: Account = NOTHING
     _source_count: int = 0
@@ -172,6 +174,8 @@ class Board:
                 if self.watch.reading is not None and self.watch.reading.name == event.name:
                     self.watch.reading = None  # in the same moment, or it would count twice
                 self.change += 1
+            elif isinstance(event, Drift) and (self.drift is None or event.time >= self.drift.time):
+                self.drift = event
 
     def _put(self, id: str, document: dict[str, Any], *, closed: bool) -> None:
         known = self._entries.get(id)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qwarden.detect.behaviours import SEVERITIES as SEVERITIES
     from qwarden.detect.detector import Detection as Detection
     from qwarden.detect.detector import Detector as Detector
+    from qwarden.detect.drift import Drift as Drift
     from qwarden.detect.findings import Alert as Alert
     from qwarden.detect.findings import Finding as Finding
     from qwarden.detect.findings import score_text as score_text
@@ -35,6 +36,7 @@ _MODULE_OF = {
     "BEHAVIOURS": "behaviours",
     "Detection": "detector",
     "Detector": "detector",
+    "Drift": "drift",
     "Finding": "findings",
     "KINDS": "behaviours",
     "REPORTED": "reported",

@@ -8,6 +8,7 @@ from qwarden.console import board as module
 from qwarden.console.board import Account, Board, Reading
 from qwarden.core.bus import Bus, open_bus
 from qwarden.core.store import Store, open_store
+from qwarden.detect import Drift
 from tests.unit.console.makers import alert, finding, source
 
 
@@ -98,3 +99,20 @@ def test_after_a_restart_it_shows_the_same(store: Store, bus: Bus) -> None:
         (e.document, e.closed) for e in second.entries()
     ]
     assert first.account() == second.account()
+
+
+def test_the_latest_drift_is_kept(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    board = Board(store)
+
+    def drift(at: float, level: str) -> Drift:
+        return Drift(
+            time=at, source="x", start=0.0, flows=600, score_psi=0.3, population_psi=0.1,
+            level=level, features={"duration_s": 0.4}, model="m 1",  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    for event in (drift(10.0, "none"), drift(20.0, "major"), drift(15.0, "moderate")):
+        board.take(event)
+    assert board.drift is not None
+    assert (board.drift.time, board.drift.level) == (20.0, "major")
+    store.close()

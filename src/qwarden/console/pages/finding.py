@@ -23,12 +23,19 @@ from qwarden.console.pages.words import (
     target_of,
     technique_page,
 )
-from qwarden.detect import score_text
+from qwarden.detect import REPORTED, score_text
 
 _MEMBERS = {
     "hybrid": ("Hybrid: QNN states in a QSVM", "quantum"),
     "one_class": ("One-class: strangeness among normal traffic", "quantum"),
     "twin": ("Twin, fused: boosting and neighbours", "twin"),
+}
+
+
+_DOUBTS = {
+    "ambiguous": "Its score is ambiguous: it may be benign as well; looking at it again did not settle it.",
+    "confirmed": "Its score was ambiguous; looking at it again, with more context, confirmed it.",
+    "doubtful": "Its score was ambiguous; looking at it again, it is more likely benign.",
 }
 
 
@@ -45,11 +52,32 @@ def finding_page(request: Request, board: Board, finding: Mapping[str, Any], fpr
                 text("span", "→", "arrow")
                 text("span", f"{target_of(finding)} {finding['proto']}", "address")
             text("p", f"{sentence(why['text'])}.", "explanation")
+            if said := _DOUBTS.get(finding.get("status", "")):
+                text("p", said, "explanation")
+        judged = finding["kind"] != REPORTED
         with box("div", "columns"):
-            _comparison(finding, fpr)
+            if judged:
+                _comparison(finding, fpr)
             _facts(finding)
-        _features(why)
+        _context(finding.get("context", {}))
+        if judged:
+            _features(why)
         _nearest(why)
+
+
+def _context(context: Mapping[str, Any]) -> None:
+    """Say what is known of the hosts beside."""
+    if not context:
+        return
+    with box("section", "card", aria_labelledby="context-title"):
+        text("h2", "What else is known", id="context-title")
+        with box("dl", "facts"):
+            for host, note in context.get("assets", {}).items():
+                _fact(host, ", ".join(map(str, note.values())))
+            for host, note in context.get("indicators", {}).items():
+                _fact(f"{host} is an indicator", ", ".join(map(str, note.values())))
+            for told in context.get("reported", ()):
+                _fact(f"Told by {told['category']}", told["signature"])
 
 
 def _comparison(finding: Mapping[str, Any], fpr: float) -> None:
@@ -107,10 +135,11 @@ def _facts(finding: Mapping[str, Any]) -> None:
     with box("section", "card", aria_labelledby="facts-title"):
         text("h2", "Facts", id="facts-title")
         with box("dl", "facts"):
-            _fact(
-                "Threat score",
-                f"{score_text(finding['threat_score'])} (twin {score_text(finding['twin_score'])})",
-            )
+            if finding["kind"] != REPORTED:
+                _fact(
+                    "Threat score",
+                    f"{score_text(finding['threat_score'])} (twin {score_text(finding['twin_score'])})",
+                )
             _fact("First seen", f"{moment(finding['start'])} UTC")
             _fact("Lasted", span(finding["end"] - finding["start"]))
             packets = plural(finding["packets"], "packet")

@@ -23,7 +23,7 @@ from qwarden.console.pages.words import (
     span,
     target_of,
 )
-from qwarden.detect import SEVERITIES
+from qwarden.detect import REPORTED, SEVERITIES
 
 Refresh = Callable[[], None]
 
@@ -63,10 +63,15 @@ def _account(board: Board) -> Refresh:
                 terms[name] = _term(name, label, what)
         with box("div", "stack", aria_hidden="true"):
             shares = {name: box("span", name) for name, *_ in _PARTS}
+        drift = text("p", "", "aside drift")
     shown: Account | None = None
 
     def refresh() -> None:
         nonlocal shown
+        said = _drift(board)
+        if drift.text != said:
+            drift.text = said
+            drift.set_visibility(bool(said))
         account = board.account()
         if account == shown:
             return
@@ -81,6 +86,24 @@ def _account(board: Board) -> Refresh:
 
     refresh()
     return refresh
+
+
+def _drift(board: Board) -> str:
+    """Return how far traffic is from what the model was calibrated on, in words."""
+    found = board.drift
+    if found is None:
+        return ""
+    said = {
+        "none": "Traffic scores as at calibration",
+        "moderate": "Scores have moved from those at calibration",
+        "major": "Scores are far from those at calibration: the false-positive budget does not hold here. "
+        "Let the model learn this network (qwarden baseline learn)",
+    }[found.level]
+    most = next(iter(found.features), "")
+    return (
+        f"{said}. Stability index {found.score_psi:.2f} over {plural(found.flows, 'flow')} until "
+        f"{moment(found.time)} UTC; what moved most: {most.replace('_', ' ')}."
+    )
 
 
 def _term(name: str, label: str, what: str = "") -> TextElement:
@@ -187,16 +210,21 @@ def _cells(entry: Entry) -> None:
         link(sentence(finding["explanation"]["title"]), f"/finding/{finding['id']}", "whole")
         with box("span", "below"):
             text("span", finding["technique"] or "")
+            if finding.get("status") in ("ambiguous", "doubtful"):
+                text("span", finding["status"], "doubt", title="It may be benign as well")
             if not entry.closed:
                 text("span", "growing", "open", title="More of its flows may come")
     text("td", source_of(finding), "address", data_label="Source")
     with box("td", "address", data_label="Target"):
         text("span", target_of(finding))
         text("span", finding["proto"], "below")
-    with box("td", data_label="Quantum"):
-        score(finding["threat_score"], "quantum")
-    with box("td", data_label="Twin"):
-        score(finding["twin_score"], "twin")
+    judged = finding["kind"] != REPORTED
+    for head, name, who in (("Quantum", "threat_score", "quantum"), ("Twin", "twin_score", "twin")):
+        with box("td", data_label=head):
+            if judged:
+                score(finding[name], who)
+            else:
+                text("span", "told by others", "below")
     text("td", number(finding["flows"]), "number", data_label="Flows")
     with box("td", "time", data_label="Last seen"):
         text("span", time)
