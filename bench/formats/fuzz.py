@@ -19,14 +19,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.property.formats.mutate import log_mutants, mutants
+from tests.property.formats.mutate import TABLES, log_mutants, mutants, options
 from tests.property.formats.test_fuzz_readers import check
 from tests.unit.formats import craft
 
 from qwarden.formats import MeterSettings, warm_up
 
 BATCH = 1000
-READERS = ("captures", "zeek", "eve")
+READERS = ("captures", "zeek", "eve", *TABLES)
 
 
 def fuzz(reader: str, inputs: int, first_seed: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def fuzz(reader: str, inputs: int, first_seed: int) -> dict[str, Any]:
         for number, data in enumerate(damaged):
             started = time.process_time()
             try:
-                flows, report = craft.read(data, settings)
+                flows, report = craft.read(data, settings, **options(reader))
                 check(data, flows, report)
             except Exception as error:
                 raise RuntimeError(f"input {number} of seed {seed} broke a rule") from error

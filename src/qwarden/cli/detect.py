@@ -16,7 +16,8 @@ from qwarden.core.errors import InputError, UsageError
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        help="Captures (pcap, pcapng), Zeek conn.log or Suricata EVE logs, gzip of each, or folders."
+        help="Captures (pcap, pcapng), logs (Zeek, Suricata EVE, Argus, nfdump, AWS, Azure), "
+        "tables of flows, gzip of each, or folders."
     ),
 ]
 
@@ -38,6 +39,10 @@ def detect(
             help="Also tell findings there; repeatable: eve:FILE, ecs:FILE, ocsf:FILE, stix:FILE, "
             "syslog+udp://HOST (+tcp, +tls), webhook+https://HOST/PATH.",
         ),
+    ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(help="TOML that says what the columns of a CSV of your own mean (docs/formats.md)."),
     ] = None,
     eve: Annotated[Path | None, typer.Option(help="The same as --output eve:FILE.")] = None,
     fail_on: Annotated[
@@ -64,6 +69,7 @@ def detect(
     from qwarden.core.bus import open_bus
     from qwarden.core.lists import Lists
     from qwarden.detect import SEVERITIES, Detector, default_enricher, default_watchers, find_model
+    from qwarden.formats import read_mapping
     from qwarden.formats.deliveries.outputs import open_outputs
 
     state: Context = context.obj
@@ -83,6 +89,7 @@ def detect(
             lists=Lists(store, settings.ignore),
             watchers=default_watchers(state.home, settings, scorer, bus.publish),
             enricher=default_enricher(state.home, settings),
+            mapping=None if mapping is None else read_mapping(mapping),
         )
 
         def show(finding: dict[str, Any]) -> None:

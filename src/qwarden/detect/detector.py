@@ -38,7 +38,7 @@ from qwarden.detect.order import EndOrder
 from qwarden.detect.reported import ReportedBook
 from qwarden.detect.rescoring import Rescorer
 from qwarden.detect.scored import Scored, Watcher
-from qwarden.formats import MeterSettings, SourceReport, open_capture, survey
+from qwarden.formats import Mapping, MeterSettings, SourceReport, open_capture, survey
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import Flows
 
@@ -137,6 +137,7 @@ class Detector:
     lists : people's exceptions beside the settings'; without them, the settings' alone.
     watchers : shown every flow that was scored.
     enricher : knows more of hosts, and what other detectors told of them.
+    mapping : what the columns of a table of one's own mean.
     """
 
     def __init__(
@@ -149,7 +150,9 @@ class Detector:
         lists: Lists | None = None,
         watchers: Sequence[Watcher] = (),
         enricher: Enricher | None = None,
+        mapping: Mapping | None = None,
     ) -> None:
+        self._mapping = mapping
         self._watchers, self._enricher = tuple(watchers), enricher or Enricher()
         self._model, self._settings, self._publisher = model, settings, publisher
         self._fpr = fpr if fpr is not None else settings.fpr or model.budget
@@ -203,7 +206,9 @@ class Detector:
         progress: Progress,
     ) -> None:
         try:
-            capture = open_capture(path, meter_settings(self._settings, self._model.looks_early))
+            capture = open_capture(
+                path, meter_settings(self._settings, self._model.looks_early), mapping=self._mapping
+            )
         except UnreadableError as error:
             result.problems.append(str(error))
             return

@@ -1,7 +1,7 @@
 """Room of formats: bytes from outside become canonical flows; flows and findings become formats outside.
 
-In: captures (pcap, pcapng), logs (Zeek's conn.log, Suricata's EVE), gzip of each. Out: arrays of
-`flows.FLOW`, and the alerts of Suricata.
+In: captures (pcap, pcapng), logs (Zeek, Suricata's EVE), flow records (Argus, nfdump, the clouds' flow
+logs, tables with a mapping), gzip of each. Out: arrays of `flows.FLOW`, and the alerts of Suricata and Zeek.
 
     with open_capture("office.pcap") as reader:
         for batch in reader:        # FlowBatch(flows, watermark_ns, epoch, alerts)
@@ -11,7 +11,8 @@ In: captures (pcap, pcapng), logs (Zeek's conn.log, Suricata's EVE), gzip of eac
 Start reading in `flows` (the one schema), then follow a packet: `captures` (the door) ->
 `sandbox.host` and `sandbox.worker` (the process that reads) -> `readers.opening` -> `readers.capture`
 (bytes, framing, headers) -> `meter.meter` (flows). Logs part at `readers.opening`: `readers.log`, then
-`readers.zeek` and `readers.connection`, or `readers.eve`, then `readers.rows` (flows).
+`readers.zeek` and `readers.connection`, `readers.eve`, or another format's reader, then `readers.rows`
+(flows); what tells one direction only passes through `readers.pairing`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         survey,
     )
     from qwarden.formats.flows import FLOW, Flows, join_address, proto_name, split_address, unknown_flows
+    from qwarden.formats.mapping import Mapping, read_mapping
     from qwarden.formats.meter.settings import MeterSettings
     from qwarden.formats.readers.warm import warm_up
     from qwarden.formats.sandbox.host import host, stop_host
@@ -47,6 +49,7 @@ _HOME = {
     "open_capture": "captures", "sandbox_report": "captures", "survey": "captures",
     "FLOW": "flows", "Flows": "flows", "join_address": "flows", "proto_name": "flows",
     "split_address": "flows", "unknown_flows": "flows",
+    "Mapping": "mapping", "read_mapping": "mapping",
     "MeterSettings": "meter.settings",
     "warm_up": "readers.warm",
     "host": "sandbox.host", "stop_host": "sandbox.host",
@@ -58,6 +61,7 @@ __all__ = [
     "FlowBatch",
     "Flows",
     "LineCounts",
+    "Mapping",
     "MeterSettings",
     "PacketCounts",
     "SignatureAlert",
@@ -70,6 +74,7 @@ __all__ = [
     "join_address",
     "open_capture",
     "proto_name",
+    "read_mapping",
     "sandbox_report",
     "split_address",
     "stop_host",

@@ -73,8 +73,7 @@ class SourceReport:
     Attributes
     ----------
     path : the source's name.
-    format : ``pcap``, ``pcapng``, ``zeek-conn``, ``eve``, with ``+gzip`` if it was packed; empty while
-        unknown.
+    format : as `qwarden.formats.kinds` names it, with ``+gzip`` if it was packed; empty while unknown.
     packets : counts of a capture's packet records.
     lines : counts of a log's lines.
     flows_read, flows_evicted : flows handed out; those among them that made room for others.
@@ -96,7 +95,7 @@ class SourceReport:
     @property
     def is_log(self) -> bool:
         """Whether it is a log, counted by lines, rather than a capture, counted by packets."""
-        return self.format.startswith(("zeek", "eve"))
+        return bool(self.format) and not self.format.startswith("pcap")
 
     @property
     def is_pcap(self) -> bool:

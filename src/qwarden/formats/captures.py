@@ -21,7 +21,8 @@ from qwarden.core.errors import InputError, UnreadableError
 from qwarden.formats.accounting import END_OF_TIME, SourceReport
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import FLOW, NOT_YET_FIRST, Flows
-from qwarden.formats.kinds import HEAD, READ, kind_of, other_log
+from qwarden.formats.kinds import HEAD, READ, ZEEK_ALERTS, kind_of, other_log
+from qwarden.formats.mapping import Mapping
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.sandbox.host import Reader, ReaderDied, ReaderHangs, host
 from qwarden.formats.sandbox.lockdown import Held
@@ -124,7 +125,8 @@ class CaptureReader:
         self.close()
         if self.report.problems and not self.report.usable:
             raise self._error(UnreadableError, self.report.problems[0])
-        if self.report.is_log and not self.report.flows_read + self.report.lines.alerts:
+        kind = self.report.format.removesuffix("+gzip")
+        if self.report.is_log and not self.report.flows_read and kind not in ZEEK_ALERTS:
             self.report.note("the log has no flows")
         elif not self.report.is_log and not self.report.packets.read:
             self.report.note("the capture has no packets")
@@ -169,15 +171,20 @@ class CaptureReader:
 
 
 def open_capture(
-    path: str | Path, settings: MeterSettings | None = None, *, patience_s: float = PATIENCE_S
+    path: str | Path,
+    settings: MeterSettings | None = None,
+    *,
+    mapping: Mapping | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> CaptureReader:
     """Open a capture or a log and start its reading process.
 
     Parameters
     ----------
-    path : a pcap or pcapng file, Zeek's conn.log, Suricata's EVE log, or a gzip of one; told apart by
-        content. A pipe works too.
+    path : a capture, a log or a table of flows (`qwarden.formats.kinds.READ`), or a gzip of one; told apart
+        by content. A pipe works too.
     settings : the flow meter's time-outs and bounds.
+    mapping : what the columns of a table mean that is of no format known (`mapping.read_mapping`).
     patience_s : how long the reading process may say nothing before it counts as hung.
 
     Raises
@@ -192,7 +199,7 @@ def open_capture(
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             raise UnreadableError(path, "is a directory; expected a capture or a log")
-        reader = host().submit(fd, settings)
+        reader = host().submit(fd, settings, mapping=mapping)
     finally:
         os.close(fd)
     return CaptureReader(str(path), reader, settings, patience_s)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from qwarden.formats.tables import REFUSED, TABLES, refusal, table_kind
+
 HEAD: Final = 16 * 1024
 """Bytes that suffice to recognise a file."""
 
@@ -20,15 +22,21 @@ CAPTURE_MAGICS: Final = {
     b"\x0a\x0d\x0d\x0a": "pcapng",
 }
 
-ZEEK, EVE = "zeek-conn", "eve"
-READ: Final = frozenset({"pcap", "pcapng", ZEEK, EVE})
+ZEEK, EVE, NFDUMP, AZURE = "zeek-conn", "eve", "nfdump", "azure"
+ZEEK_ALERTS: Final = frozenset({"zeek-notice", "zeek-signatures", "zeek-intel"})
+"""Logs of Zeek's that are alerts."""
+READ: Final = frozenset({"pcap", "pcapng", ZEEK, EVE, NFDUMP, AZURE}) | ZEEK_ALERTS | TABLES
 """The formats that are read."""
+
+NFDUMP_MAGICS: Final = tuple(b"\x0c\xa5" + version + b"\0" for version in (b"\1", b"\2", b"\3"))
+"""How files of nfdump begin: 0xA50C, and the version of their layout."""
 
 NEEDED: Final = ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto")
 """Fields without which a line of conn.log is no flow."""
 _TELLING: Final = (b"conn_state", b"orig_pkts", b"orig_bytes")
 """Fields that conn.log has and Zeek's other logs have not."""
 
+_AZURE: Final = b'"flowTuples"'
 _PATH: Final = re.compile(rb'"_path" ?: ?"(\w{1,40})')
 
 
@@ -42,7 +50,8 @@ def kind_of(head: bytes, whole: bool = True) -> str:
 
     Returns
     -------
-    One of `READ`, or ``zeek-NAME`` for one of Zeek's other logs, ``zeek`` if its name is not told.
+    One of `READ`, ``zeek-NAME`` for one of Zeek's other logs, ``zeek`` if its name is not told, or
+    ``table-NAME`` for a table that lacks what a flow needs.
 
     >>> kind_of(bytes.fromhex("d4c3b2a1")), kind_of(b'{"event_type":"flow"}')
     ('pcap', 'eve')
@@ -51,10 +60,14 @@ def kind_of(head: bytes, whole: bool = True) -> str:
     """
     if head[:4] in CAPTURE_MAGICS:
         return CAPTURE_MAGICS[head[:4]]
+    if head[:4] in NFDUMP_MAGICS:
+        return NFDUMP
+    if _AZURE in head and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        return AZURE
     lines = head.split(b"\n")
     if not whole:
         lines.pop()
-    separator, path, other = b"\t", b"", ""
+    separator, path, other, first = b"\t", b"", "", True
     for line in map(bytes.strip, lines):
         if line.startswith(b"#separator "):
             separator = unescape(line.removeprefix(b"#separator ")) or separator
@@ -67,18 +80,25 @@ def kind_of(head: bytes, whole: bool = True) -> str:
             if kind in READ:
                 return kind
             other = other or kind
+        elif first and line and not line.startswith(b"#"):
+            kind = table_kind(line)
+            if kind:
+                return kind
+            first = False
     return other if whole else ""
 
 
 def other_log(kind: str) -> str:
-    """Return what is said of one of Zeek's logs that is not read.
+    """Return what is said of a log that is recognised but not read.
 
     >>> other_log("zeek-dns")
-    "Zeek's dns.log is not read; of Zeek's logs only conn.log is"
+    "Zeek's dns.log is not read; of Zeek's logs conn, notice, signatures and intel are"
     """
+    if kind in REFUSED:
+        return refusal(kind)
     name = kind.removeprefix("zeek-") if "-" in kind else ""
     which = f"Zeek's {name}.log" if name else "this log of Zeek's"
-    return f"{which} is not read; of Zeek's logs only conn.log is"
+    return f"{which} is not read; of Zeek's logs conn, notice, signatures and intel are"
 
 
 def unescape(text: bytes) -> bytes:
@@ -96,6 +116,8 @@ def _json_kind(line: bytes) -> str:
     told = _PATH.search(line)
     if told:
         return _zeek(told[1], b'"ts"' in line)
+    if line.startswith(b'{"ts"') and b'"note":"' in line and b'"msg"' in line:
+        return "zeek-notice"
     if b'"id.orig_h"' in line and any(b'"' + name + b'"' in line for name in _TELLING):
         return ZEEK
     return "zeek" if line.startswith(b'{"ts"') else ""

@@ -6,8 +6,9 @@ import gzip
 import random
 import struct
 from collections.abc import Callable
+from typing import Any
 
-from tests.unit.formats import craft, logs
+from tests.unit.formats import craft, logs, tables
 from tests.unit.formats.logs import conn
 
 WORDS = (0, 1, 2, 7, 8, 11, 12, 13, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -155,19 +156,83 @@ def eve_seeds() -> list[bytes]:
     return [logs.objects(events), logs.objects(events[::-1]), logs.objects([flow] * 3) + b"\n"]
 
 
+TABLE_TOKENS = (
+    *(b"0x", b"0x10000", b"0xff", b"S_RA", b"_", b"FSRPAUEC_FSRPAUEC", b"<-", b"<?>", b"?>", b"who", b"arp"),
+    *(
+        b"2018/12/18 14:00:00.075359",
+        b"1E18",
+        b"1e-400",
+        b"-0",
+        b"NODATA",
+        b"REJECT",
+        b"8.0",
+        b"255.255",
+        b"X",
+    ),
+    *(
+        b"9" * 30,
+        b"31/12/9999 11:59:59 PM",
+        b"B",
+        b"D",
+        b"ipv6-icmp",
+        b"man",
+        b'"a,b"',
+        b"\\",
+        b"\xef\xbb\xbf",
+    ),
+)
+
+
+def table_seeds(kind: str) -> list[bytes]:
+    """Tables and documents of flows to damage."""
+    notice = tables.NOTICE
+    alerts = [notice, {**notice, "id.orig_h": "10.0.0.1", "id.orig_p": 5, "src": None, "dst": "fe80::1"}]
+    return {
+        "argus": [tables.ARGUS, tables.ARGUS.replace(b",", b";")],
+        "nfdump-csv": [tables.NFDUMP_OLD, tables.NFDUMP_NEW],
+        "nfdump": [tables.NFDUMP_PRINTED],
+        "vpc": [tables.VPC, tables.VPC.split(b"\n", 1)[1], tables.VPC_OWN],
+        "azure": [tables.AZURE, tables.NSG, tables.AZURE + b"\n" + tables.NSG],
+        "netflow-csv": [tables.NETFLOW],
+        "cic": [tables.CIC],
+        "mapped": [tables.OWN],
+        "zeek-notice": [logs.tsv(alerts, tables.NOTICE_FIELDS, path="notice"), logs.objects([notice] * 3)],
+    }[kind]
+
+
+TABLES = ("argus", "nfdump-csv", "nfdump", "vpc", "azure", "netflow-csv", "cic", "mapped", "zeek-notice")
+
+
+def options(kind: str) -> dict[str, Any]:
+    """What beside its bytes it takes to read one."""
+    if kind == "mapped":
+        return {"mapping": tables.OWN_MAPPING}
+    return {"complaints": bytes} if kind == "nfdump" else {}
+
+
+def damage_table(rng: random.Random, data: bytearray) -> None:
+    """Hurt a table once, in place."""
+    _damage_text(rng, data, b'\t\n,:;{}"| ', TOKENS + TABLE_TOKENS)
+
+
 def damage_text(rng: random.Random, data: bytearray) -> None:
-    """Hurt a log once, in place: as bytes, or where its values and lines begin and end."""
+    """Hurt a log once, in place."""
+    _damage_text(rng, data, b'\t\n,:{}"|', TOKENS)
+
+
+def _damage_text(rng: random.Random, data: bytearray, separators: bytes, tokens: tuple[bytes, ...]) -> None:
+    """Hurt a text once, in place: as bytes, or where its values and lines begin and end."""
     if rng.random() < 0.3:
         damage(rng, data)
         return
-    edges = [at for at, byte in enumerate(data) if byte in b'\t\n,:{}"|'] or [0]
+    edges = [at for at, byte in enumerate(data) if byte in separators] or [0]
     at = rng.choice(edges)
     match rng.randrange(5):
         case 0 | 1:  # another value
             end = min((edge for edge in edges if edge > at), default=len(data))
-            data[at + 1 : end] = rng.choice(TOKENS)
+            data[at + 1 : end] = rng.choice(tokens)
         case 2:
-            data[at:at] = rng.choice(TOKENS)
+            data[at:at] = rng.choice(tokens)
         case 3:
             del data[at : rng.choice(edges)]
         case 4:
@@ -178,7 +243,9 @@ def damage_text(rng: random.Random, data: bytearray) -> None:
 
 
 def log_mutants(kind: str, seed: int, count: int) -> list[bytes]:
-    """Return `count` damaged logs of `kind` (``zeek`` or ``eve``); the same for the same seed."""
+    """Return `count` damaged logs of `kind`; the same for the same seed."""
+    if kind in TABLES:
+        return _hurt(table_seeds(kind), seed, count, damage_table)
     return _hurt(zeek_seeds() if kind == "zeek" else eve_seeds(), seed, count, damage_text)
 
 

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -215,19 +216,20 @@ class Bytes:
 
 
 def read_batches(
-    data: bytes, settings: MeterSettings | None = None, piece: int = 1 << 30
+    data: bytes, settings: MeterSettings | None = None, piece: int = 1 << 30, **options: Any
 ) -> tuple[list[RawBatch], SourceReport]:
     """Read a capture in this process; return copies of its batches, and the report."""
-    stream = open_stream(Bytes(data, piece), settings or MeterSettings(max_flows=1024), "capture")
+    source = Bytes(data, piece)
+    stream = open_stream(source, settings or MeterSettings(max_flows=1024), "capture", **options)
     batches = [replace(batch, flows=batch.flows.copy()) for batch in stream]
     return batches, stream.report
 
 
 def read(
-    data: bytes, settings: MeterSettings | None = None, piece: int = 1 << 30
+    data: bytes, settings: MeterSettings | None = None, piece: int = 1 << 30, **options: Any
 ) -> tuple[Flows, SourceReport]:
     """Read a capture in this process; return its flows in order of their first packet."""
-    batches, report = read_batches(data, settings, piece)
+    batches, report = read_batches(data, settings, piece, **options)
     parts = [batch.flows for batch in batches if batch.flows.size] or [np.empty(0, FLOW)]
     flows = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return flows[np.argsort(flows["seq"])], report

@@ -17,7 +17,7 @@ from qwarden.formats.kinds import HEAD, kind_of
 from qwarden.formats.readers import lines
 from qwarden.formats.sandbox.wire import MOST_ALERTS, Distrust, Message, check_flows, decode_header, encode
 
-from . import craft
+from . import craft, tables
 from .logs import ALERT, FLOW, conn, objects, tsv
 
 TEXT, JSON, EVE = tsv([conn()] * 3), objects([conn()] * 3), objects([FLOW, ALERT, FLOW, FLOW])
@@ -39,6 +39,24 @@ TEXT, JSON, EVE = tsv([conn()] * 3), objects([conn()] * 3), objects([FLOW, ALERT
         (b'{"ts":1.5,"uid":"C1","query":"a.b"}\n', "zeek"),
         (b'{"_path":"dns","ts":1.5}\n', "zeek-dns"),
         (b'{"_path":"dns","ts":1.5}\n{"_path":"conn","ts":1.5}\n', "zeek-conn"),
+        (tables.ARGUS, "argus"),
+        (tables.ARGUS.replace(b",", b"\t"), "argus"),
+        (b"\xef\xbb\xbf" + tables.ARGUS, "argus"),
+        (tables.NFDUMP_OLD, "nfdump-csv"),
+        (tables.NFDUMP_NEW, "nfdump-csv"),
+        (b"\x0c\xa5\x02\0" + bytes(100), "nfdump"),
+        (tables.VPC, "vpc"),
+        (tables.VPC.split(b"\n", 1)[1], "vpc"),
+        (tables.VPC_OWN, "vpc"),
+        (tables.AZURE, "azure"),
+        (tables.NSG, "azure"),
+        (tables.NETFLOW, "netflow-csv"),
+        (tables.CIC, "cic"),
+        (tables.OWN, ""),
+        (tsv([tables.NOTICE], tables.NOTICE_FIELDS, path="notice"), "zeek-notice"),
+        (objects([tables.NOTICE]), "zeek-notice"),
+        (b"IPV4_SRC_ADDR,L4_SRC_PORT,IPV4_DST_ADDR,L4_DST_PORT\n", "table-netflow"),
+        (b'{"records": [], "flows": 3}\n', ""),
         (craft.pcap([]), "pcap"),
         (craft.section(), "pcapng"),
         (b"StartTime,Dur,Proto,SrcAddr\n", ""),
@@ -182,7 +200,10 @@ def test_a_log_without_connections_is_readable_and_noted(write: object) -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (tsv([], path="dns"), "Zeek's dns.log is not read; of Zeek's logs only conn.log is"),
+        (
+            tsv([], path="dns"),
+            "Zeek's dns.log is not read; of Zeek's logs conn, notice, signatures and intel are",
+        ),
         (b'{"ts":1.5,"uid":"C1"}\n', "this log of Zeek's is not read"),
         (b"StartTime,Dur\n" * 50, "53 74 61 72"),
         (tsv([conn(ts="x")]), "line 9, byte"),
@@ -227,7 +248,10 @@ def test_a_folder_of_logs_is_surveyed_by_content(tmp_path: Path) -> None:
         folder / name for name in ("conn.02.log.gz", "conn.log", "eve.json")
     ]
     assert [path.name for path, _ in found.unread] == ["dns.log", "ssl.log.gz"]
-    assert found.unread[0][1] == "Zeek's dns.log is not read; of Zeek's logs only conn.log is"
+    assert (
+        found.unread[0][1]
+        == "Zeek's dns.log is not read; of Zeek's logs conn, notice, signatures and intel are"
+    )
     assert format_of(folder / "conn.02.log.gz") == "zeek-conn"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "dns.log").write_bytes(tsv([], path="dns"))

@@ -46,9 +46,14 @@ def plain_records(path: Path) -> list[dict[str, Any]]:
 
 def test_logs_are_found_by_content_and_others_are_named(folders: list[Path], conn_logs: list[Path]) -> None:
     found = survey(folders)
-    eve = folders[0] / "test6-malicious.suricata.json.gz"
-    assert sorted(found.sources) == sorted([*conn_logs, eve])
-    others = [path for folder in folders for path in folder.rglob("*.log*") if path not in conn_logs]
+    flows = [
+        path for path in folders[0].iterdir() if path.name.endswith((".json.gz", ".binetflow.gz", ".nfdump"))
+    ]
+    assert len(flows) == 6
+    notices = [path for folder in folders for path in folder.rglob("notice.log*")]
+    assert sorted(found.sources) == sorted([*conn_logs, *flows, *notices])
+    read = {*conn_logs, *notices}
+    others = [path for folder in folders for path in folder.rglob("*.log*") if path not in read]
     assert sorted(path for path, _ in found.unread) == sorted(others)
 
 

@@ -24,7 +24,7 @@ _LONGEST_REMEMBERED: Final = 64  # letters of a history
 # 950, 4443, 4861, 4620, 6275).
 _PAIRS_4: Final = ((0, 8), (9, 10), (13, 14), (15, 16), (17, 18))
 _PAIRS_6: Final = ((128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145), (146, 147))
-_COUNTERPART: Final = {
+COUNTERPART: Final = {
     version: {one: other for pair in pairs for one, other in (pair, pair[::-1])}
     for version, pairs in ((4, _PAIRS_4), (6, _PAIRS_6))
 }
@@ -110,7 +110,7 @@ def _icmp(version: int, kind: int, second: int) -> tuple[int, int]:
     """Return type and code; the code is not told where `second` is the type of the answer."""
     if kind > 0xFF or second > 0xFF:
         raise wrong("an ICMP type or code", max(kind, second), "at most 255")
-    answered = second > 0 and _COUNTERPART[version].get(kind) == second
+    answered = second > 0 and COUNTERPART[version].get(kind) == second
     return kind, UNKNOWN if answered else second
 
 

@@ -7,13 +7,12 @@ short frames stays in. Payload is not told, nor is how often a flag came.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
 from qwarden.formats.alerts import SignatureAlert
-from qwarden.formats.flows import FLAG_NAMES, TCP_STATES, UNKNOWN
+from qwarden.formats.flows import UNKNOWN
 from qwarden.formats.readers.fields import (
     Malformed,
     address,
@@ -25,20 +24,20 @@ from qwarden.formats.readers.fields import (
     stamp,
     wrong,
 )
-from qwarden.formats.readers.rows import COMMENT, EVERY, NO_FLAGS, OTHER, SOME, Row
+from qwarden.formats.readers.rows import COMMENT, NO_FLAGS, OTHER, Row
+from qwarden.formats.readers.tcpflags import ALL, STATES, flag_counts, flag_state
 
 _TCP, _ICMP, _ICMPV6 = 6, 1, 58
 _PORTS: Final = ("src_port", "dest_port")
 _COUNTS: Final = ("pkts_toserver", "pkts_toclient", "bytes_toserver", "bytes_toclient")
 _ETHERNET, _TAG = 14, 4
 _SHORTEST_IP: Final = 20
-_STATES: Final = {name: number for number, name in enumerate(TCP_STATES)}
-_FIN, _SYN, _RST = (1 << FLAG_NAMES.index(name) for name in ("fin", "syn", "rst"))
-_ALL: Final = (1 << len(FLAG_NAMES)) - 1
 
 
 class EveReader:
     """Reads events, one JSON object a line."""
+
+    unfinished = ""
 
     def read(self, line: bytes) -> Row | SignatureAlert | str:
         """Return the row of a flow, an alert, or what else the line is.
@@ -145,7 +144,7 @@ def _tcp(tcp: dict[str, Any], packets_in: int) -> tuple[int, tuple[int, ...]]:
     out, back = _bits(tcp.get("tcp_flags_ts")), _bits(tcp.get("tcp_flags_tc"))
     if out is None or back is None or not out | back:
         return UNKNOWN, NO_FLAGS + NO_FLAGS  # a session that was not followed tells nothing
-    return _STATES[_state(out, back, packets_in)], _counts(out) + _counts(back)
+    return STATES[flag_state(out, back, packets_in)], flag_counts(out) + flag_counts(back)
 
 
 def _bits(text: object) -> int | None:
@@ -153,40 +152,9 @@ def _bits(text: object) -> int | None:
     if not isinstance(text, str) or not 1 <= len(text) <= 2 or not text.isalnum():
         return None
     try:
-        return int(text, 16) & _ALL
+        return int(text, 16) & ALL
     except ValueError:
         raise wrong("tcp_flags", text, "a hexadecimal number") from None
-
-
-@lru_cache(maxsize=1 << 6)
-def _counts(bits: int) -> tuple[int, ...]:
-    """Return what is known of the flag counts of one way that showed `bits`."""
-    seen = EVERY if bits.bit_count() == 1 else SOME
-    return tuple(seen if bits >> at & 1 else 0 for at in range(len(FLAG_NAMES)))
-
-
-def _state(out: int, back: int, packets_in: int) -> str:
-    """Return the connection state that the flags of both ways amount to, as Zeek would name it.
-
-    Reset before finished, as in `qwarden.formats.meter.tcp.name_state`; the order in which flags came is
-    not told.
-    """
-    opened, answered = bool(out & _SYN), bool(back & _SYN)
-    if back & _RST:
-        if not opened:
-            return "RSTRH" if answered else "OTH"
-        return "RSTR" if answered else "REJ"
-    if out & _RST:
-        if opened and packets_in == 0:
-            return "RSTOS0"
-        return "RSTO" if opened and answered else "OTH"
-    if not opened:
-        return "SHR" if answered and back & _FIN else "OTH"
-    if not answered:
-        return "SH" if out & _FIN else "S0" if not back else "OTH"
-    if out & _FIN:
-        return "SF" if back & _FIN else "S2"
-    return "S3" if back & _FIN else "S1"
 
 
 def _alert(event: dict[str, Any], alert: dict[str, Any]) -> SignatureAlert:

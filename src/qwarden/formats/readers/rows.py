@@ -7,6 +7,7 @@ numbers and `UNKNOWN`, a row's flag counts may be `EVERY` or `SOME`, which `to_f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -35,6 +36,48 @@ NO_FLAGS: Final = (UNKNOWN,) * len(FLAG_NAMES)
 
 _ONCE: Final = ("fin", "syn", "rst")
 """Flags that an ordinary connection shows once a way: some of them is one of them."""
+
+
+@dataclass(slots=True)
+class OneWay:
+    """What one record tells of one direction of a flow, or of a piece of it: NetFlow, cloud flow logs.
+
+    Attributes
+    ----------
+    start, end : nanoseconds.
+    src, dst : both halves of the address, and the port; `UNKNOWN` without ports, so of ICMP.
+    version, proto : of IP; IANA number.
+    packets, bytes : that way, network layer; `UNKNOWN` where they are not told.
+    flags : TCP flags that were seen that way, a bit each (FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32);
+        `UNKNOWN` where the source does not tell.
+    packets_back, bytes_back : where a record counts the other way as well; `UNKNOWN` where it does not.
+    flags_back : the flags of the other way, likewise.
+    kind, code : of ICMP.
+    mac, vlan : of the sender; the id.
+    rejected : a filter let nothing of it through.
+    begun : the source is known to have begun the flow.
+    observer : who recorded it; what two have recorded does not join.
+    """
+
+    start: int
+    end: int
+    src: tuple[int, int, int]
+    dst: tuple[int, int, int]
+    version: int
+    proto: int
+    packets: int
+    bytes: int
+    flags: int = UNKNOWN
+    packets_back: int = UNKNOWN
+    bytes_back: int = UNKNOWN
+    flags_back: int = UNKNOWN
+    kind: int = UNKNOWN
+    code: int = UNKNOWN
+    mac: int = UNKNOWN
+    vlan: int = UNKNOWN
+    rejected: bool = False
+    begun: bool = False
+    observer: str = ""
 
 
 def to_flows(rows: Sequence[Row], first_seq: int) -> Flows:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import UNKNOWN
 from qwarden.formats.kinds import NEEDED, unescape
 from qwarden.formats.readers.connection import connection_row
@@ -27,6 +28,7 @@ from qwarden.formats.readers.fields import (
     wrong,
 )
 from qwarden.formats.readers.rows import COMMENT, OTHER, Row
+from qwarden.formats.readers.zeek_alerts import ALERT_LOGS, alert_of
 
 _FIELDS: Final = (
     *NEEDED, "ip_proto", "duration", "orig_bytes", "resp_bytes", "conn_state", "history",
@@ -46,14 +48,16 @@ _MILLISECONDS: Final = 100_000_000_000
 class ZeekReader:
     """Reads lines of conn.log; header lines tell it what the fields of tab-separated text are."""
 
+    unfinished = ""
+
     def __init__(self) -> None:
         self._separator, self._unset = "\t", "-"
         self._counts = _Counts("-")
         self._width = 0
         self._pick: Callable[[list[str]], tuple[str, ...]] | None = None
 
-    def read(self, line: bytes) -> Row | str:
-        """Return the row of a connection, or what else the line is.
+    def read(self, line: bytes) -> Row | SignatureAlert | str:
+        """Return the row of a connection, an alert of a combined stream, or what else the line is.
 
         Raises
         ------
@@ -159,13 +163,14 @@ class _Counts(dict[str, int]):
         return number
 
 
-def _from_json(line: bytes) -> Row | str:
+def _from_json(line: bytes) -> Row | SignatureAlert | str:
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"it is no JSON: {str(error)[:80]}") from None
-    if record.get("_path", "conn") != "conn":
-        return OTHER
+    path = record.get("_path", "conn")
+    if path != "conn":
+        return alert_of(path, record) if isinstance(path, str) and path in ALERT_LOGS else OTHER
     (
         orig_p, resp_p, ip_proto, orig_bytes, resp_bytes, orig_pkts, orig_ip_bytes, resp_pkts, resp_ip_bytes,
         vlan, inner_vlan,

@@ -27,6 +27,7 @@ import numpy as np
 import qwarden
 from qwarden.core.errors import QwardenError
 from qwarden.formats.flows import FLOW, Flows
+from qwarden.formats.mapping import Mapping
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.sandbox.wire import PREFIX, Message, check_flows, check_sizes, decode_header
 
@@ -99,9 +100,12 @@ class Host:
             raise QwardenError(f"the reading process does not run: {lines[-1] if lines else 'no answer'}")
         return answer, received
 
-    def submit(self, capture: int, settings: MeterSettings, *, probe: bool = False) -> Reader:
+    def submit(
+        self, capture: int, settings: MeterSettings, *, mapping: Mapping | None = None, probe: bool = False
+    ) -> Reader:
         """Have a fresh process read the open descriptor `capture`."""
-        task = json.dumps({"settings": asdict(settings), "probe": probe}).encode()
+        columns = None if mapping is None else asdict(mapping)
+        task = json.dumps({"settings": asdict(settings), "mapping": columns, "probe": probe}).encode()
         ours, theirs = os.pipe()
         try:
             with contextlib.suppress(OSError, AttributeError, ImportError):

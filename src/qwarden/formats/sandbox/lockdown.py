@@ -21,7 +21,7 @@ from typing import Any, Final
 from qwarden.formats.sandbox import seccomp
 
 _PDEATHSIG, _SET_DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38
-_NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x40000000
+_NEWNS, _NEWUTS, _NEWIPC, NEW_USER, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x40000000
 _CAPABILITY_VERSION_3 = 0x20080522
 _NOBODY = 65534
 
@@ -46,46 +46,50 @@ class _CapabilityHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
-def _libc() -> Any:
+def libc_calls() -> Any:
+    """Return the C library."""
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _fail() -> OSError:
+def failure() -> OSError:
+    """Return the error of the last call of the C library."""
     code = ctypes.get_errno()
     return OSError(code, os.strerror(code))
 
 
 def _prctl(option: int, value: int) -> None:
-    libc = _libc()
+    libc = libc_calls()
     if not hasattr(libc, "prctl"):
         raise OSError(errno.ENOSYS, "not a Linux system")
     if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        raise _fail()
+        raise failure()
 
 
-def _no_new_privileges() -> None:
+def no_new_privileges() -> None:
+    """Have no program that is run gain rights."""
     _prctl(_NO_NEW_PRIVS, 1)
 
 
-def _unshare(flags: int) -> None:
+def leave_namespaces(flags: int) -> None:
     """Leave the system's network, mounts, IPC and host name for empty ones."""
-    libc = _libc()
+    libc = libc_calls()
     if not hasattr(libc, "unshare"):
         raise OSError(errno.ENOSYS, "not a Linux system")
     if libc.unshare(_NEWNS | _NEWUTS | _NEWIPC | _NEWNET | flags) != 0:
-        raise _fail()
+        raise failure()
 
 
-def _separated_as_root() -> bool:
+def separated_as_root() -> bool:
     """Whether root's own right made the namespaces; it must be used before root is given up."""
     if os.geteuid() == 0:
         with contextlib.suppress(OSError):
-            _unshare(0)
+            leave_namespaces(0)
             return True
     return False
 
 
-def _unprivileged_user() -> None:
+def unprivileged_user() -> None:
+    """Become nobody, if this is root."""
     if os.geteuid() != 0:
         return
     os.setgroups([])
@@ -93,22 +97,24 @@ def _unprivileged_user() -> None:
     os.setresuid(_NOBODY, _NOBODY, _NOBODY)
 
 
-def _capabilities() -> None:
-    libc = _libc()
+def no_capabilities() -> None:
+    """Drop every capability."""
+    libc = libc_calls()
     if not hasattr(libc, "capset"):
         raise OSError(errno.ENOSYS, "not a Linux system")
     header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
     if libc.capset(ctypes.byref(header), (ctypes.c_uint32 * 6)()) != 0:
-        raise _fail()
+        raise failure()
 
 
-def _no_tracing() -> None:
+def no_tracing() -> None:
     """Die with the parent; let nobody attach, not even processes of the same user."""
     _prctl(_PDEATHSIG, signal.SIGKILL)
     _prctl(_SET_DUMPABLE, 0)
 
 
-def _address_space_used() -> int:
+def address_space_used() -> int:
+    """Return the bytes of address space this process has."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
@@ -140,16 +146,16 @@ def lock_down(memory: int) -> list[Held]:
     calls that all the others make.
     """
     try:
-        room = _address_space_used() + memory
+        room = address_space_used() + memory
     except OSError:
         room = 4 * memory  # no /proc: bounded all the same
-    separated = _separated_as_root()
+    separated = separated_as_root()
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("no new privileges", _no_new_privileges),
-        ("unprivileged user", _unprivileged_user),
-        ("own namespaces without network", lambda: None if separated else _unshare(_NEWUSER)),
-        ("no capabilities", _capabilities),
-        ("no tracing, ends with its parent", _no_tracing),
+        ("no new privileges", no_new_privileges),
+        ("unprivileged user", unprivileged_user),
+        ("own namespaces without network", lambda: None if separated else leave_namespaces(NEW_USER)),
+        ("no capabilities", no_capabilities),
+        ("no tracing, ends with its parent", no_tracing),
         ("no files, processes or memory beyond limits", lambda: _limits(room)),
         ("system calls filtered", _system_calls),
     ]

@@ -1,8 +1,9 @@
-"""A seccomp filter: the system calls the reading process keeps.
+"""Seccomp filters: the system calls the reading process keeps, and those of a converter (`converter`).
 
-An allow list, written as classic BPF (seccomp(2), linux/filter.h). What is not on it fails with
-EPERM rather than killing, so that a harmless oddity of some libc stays harmless. Memory can be
-mapped, never as executable.
+Each is an allow list, written as classic BPF (seccomp(2), linux/filter.h). What is not on it fails with
+EPERM rather than killing, so that a harmless oddity of some libc stays harmless. In the reading process
+memory can be mapped, never as executable. A converter is a program of its own: it may load its libraries,
+open files (which Landlock narrows down), start threads, and run once; it gets no socket and no process.
 """
 
 from __future__ import annotations
@@ -40,12 +41,42 @@ _NUMBERS: Final = {
         )
     ),
 }
+_CONVERTER_COMMON: Final = (  # noqa: SIM905
+    "fstat pread64 execve uname fcntl getcwd gettid set_tid_address set_robust_list prlimit64 openat "
+    "newfstatat faccessat faccessat2 statx sched_getaffinity clock_getres sysinfo membarrier"
+).split()
+_CONVERTER_NUMBERS: Final = {
+    "x86_64": dict(
+        zip(
+            [*_CONVERTER_COMMON, "open", "stat", "lstat", "access", "arch_prctl", "getrlimit"],
+            [
+                *(5, 17, 59, 63, 72, 79, 186, 218, 273, 302, 257, 262, 269, 439, 332, 204, 229, 99, 324),
+                *(2, 4, 6, 21, 158, 97),
+            ],
+            strict=True,
+        )
+    ),
+    "aarch64": dict(
+        zip(
+            [*_CONVERTER_COMMON, "getrlimit"],
+            [
+                *(80, 67, 221, 160, 25, 17, 178, 96, 99, 261, 56, 79, 48, 439, 291, 123, 114, 179, 283),
+                163,
+            ],
+            strict=True,
+        )
+    ),
+}
+_CLONE: Final = {"x86_64": 56, "aarch64": 220}
+_CLONE3: Final = 435
+_CLONE_THREAD: Final = 0x10000
+
 _AUDIT_ARCH: Final = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 
 _PR_SET_SECCOMP, _FILTER = 22, 2
 _KILL_PROCESS, _ERRNO, _ALLOW = 0x8000_0000, 0x0005_0000, 0x7FFF_0000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER_AT, _ARCH_AT, _THIRD_ARGUMENT_AT = 0, 4, 32
+_NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT, _THIRD_ARGUMENT_AT = 0, 4, 16, 32
 _PROT_EXEC = 4
 _X32_BIT = 0x4000_0000
 
@@ -93,7 +124,35 @@ def program(machine: str) -> list[tuple[int, int, int, int]]:
     return [*code, deny, allow]
 
 
-def install() -> str:
+def converter_program(machine: str) -> list[tuple[int, int, int, int]]:
+    """Return the filter of a converter: the reading process's calls, and what loading a program takes.
+
+    `clone3` hides its flags in memory, where no filter looks: it is said not to exist, and the C library
+    takes `clone`, which is allowed for threads alone.
+    """
+    plain = sorted({*_NUMBERS[machine].values(), *_CONVERTER_NUMBERS[machine].values()})
+    deny, allow = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
+    code = [
+        (_LOAD, 0, 0, _ARCH_AT),
+        (_EQUAL, 1, 0, _AUDIT_ARCH[machine]),
+        (_RETURN, 0, 0, _KILL_PROCESS),
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_AT_LEAST, 0, 1, _X32_BIT),
+        deny,
+        (_EQUAL, 0, 1, _CLONE3),
+        (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
+        (_EQUAL, 0, 4, _CLONE[machine]),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (_ANY_BIT, 0, 1, _CLONE_THREAD),
+        allow,
+        deny,
+    ]
+    for place, number in enumerate(plain):
+        code.append((_EQUAL, len(plain) - place, 0, number))
+    return [*code, deny, allow]
+
+
+def install(*, converter: bool = False) -> str:
     """Install the filter; return why that was not possible, or an empty string.
 
     `PR_SET_NO_NEW_PRIVS` must be set.
@@ -101,7 +160,7 @@ def install() -> str:
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
     if platform.system() != "Linux" or machine not in _NUMBERS or ctypes.sizeof(ctypes.c_void_p) != 8:
         return f"no filter for {platform.system()} on {machine}"
-    code = program(machine)
+    code = converter_program(machine) if converter else program(machine)
     instructions = (_Instruction * len(code))(*(_Instruction(*line) for line in code))
     filter_ = _Program(len(code), instructions)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -20,6 +20,7 @@ import numpy as np
 
 from qwarden.formats.accounting import SourceReport
 from qwarden.formats.flows import FLOW
+from qwarden.formats.mapping import Mapping, mapping_of
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.meter.state import STATE
 from qwarden.formats.readers.batches import RawBatch
@@ -27,11 +28,13 @@ from qwarden.formats.readers.capture import BUFFER
 from qwarden.formats.readers.opening import open_stream
 from qwarden.formats.readers.sources import DescriptorSource
 from qwarden.formats.readers.warm import warm_up
+from qwarden.formats.sandbox.converter import program_for, start
 from qwarden.formats.sandbox.lockdown import DESCRIPTORS, Held, attempt_escapes, lock_down
 from qwarden.formats.sandbox.wire import Message, encode
 
 _CAPTURE, _PIPE, _NULL = range(DESCRIPTORS)
 _SPARE_MEMORY = 256 << 20
+_MOST_TASK = 1 << 16
 
 
 def _memory(settings: MeterSettings) -> int:
@@ -52,7 +55,14 @@ def _say(message: Message, batch: RawBatch) -> None:
         _write_all(body)
 
 
-def _read(settings: MeterSettings, held: list[Held], patient: bool) -> None:
+def _read(
+    settings: MeterSettings,
+    mapping: Mapping | None,
+    held: list[Held],
+    patient: bool,
+    converter: str,
+    said: bool,
+) -> None:
     """Read the source and tell the parent; `patient` if the input may make us wait."""
     cage = [measure.as_dict() for measure in held]
     report = SourceReport("")
@@ -67,7 +77,9 @@ def _read(settings: MeterSettings, held: list[Held], patient: bool) -> None:
     waiting()
     cage = []
     try:
-        stream = open_stream(DescriptorSource(_CAPTURE, waiting if patient else None), settings)
+        source = DescriptorSource(_CAPTURE, waiting if patient else None)
+        complaints = _converter_said if said else None
+        stream = open_stream(source, settings, mapping=mapping, converter=converter, complaints=complaints)
         report = stream.report
         for batch in stream:
             _say(message(batch), batch)
@@ -78,6 +90,14 @@ def _read(settings: MeterSettings, held: list[Held], patient: bool) -> None:
         waiting()
         raise
     _say(message(nothing, last=True), nothing)
+
+
+def _converter_said() -> bytes:
+    """Return what a converter wrote to its standard error, whose pipe stands in for the null device."""
+    try:
+        return os.read(_NULL, 1000)
+    except OSError:  # nothing, and it has not ended
+        return b""
 
 
 def _become_reader(capture: int, pipe: int, task: dict[str, object]) -> None:
@@ -92,11 +112,18 @@ def _become_reader(capture: int, pipe: int, task: dict[str, object]) -> None:
             os.dup2(fd, target)
         os.closerange(DESCRIPTORS, 1 << 16)
         settings = MeterSettings(**task["settings"])  # type: ignore[arg-type]
+        columns = task["mapping"]
+        mapping = mapping_of(columns) if isinstance(columns, dict) else None
+        converter, converted = program_for(_CAPTURE)
+        if converted:
+            for target, fd in zip((_CAPTURE, _NULL), start(converter, _CAPTURE), strict=True):
+                os.dup2(fd, target)
+            os.closerange(DESCRIPTORS, 1 << 16)
         patient = not stat.S_ISREG(os.fstat(_CAPTURE).st_mode)
         held = lock_down(_memory(settings))
         if task["probe"]:
             held += attempt_escapes()
-        _read(settings, held, patient)
+        _read(settings, mapping, held, patient, converter, converted)
         status = 0
     except BaseException:
         # The parent sees that no last message came. There is nobody to show a trace to.
@@ -114,7 +141,7 @@ def _reap(_signal: int = 0, _frame: object = None) -> None:
 def _serve(control: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, _reap)
     while True:
-        request, received, _flags, _address = socket.recv_fds(control, 4096, 2)
+        request, received, _flags, _address = socket.recv_fds(control, _MOST_TASK, 2)
         if not request:
             return
         capture, pipe = received
