@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,11 @@ from qwarden.core.errors import ModelError
 from qwarden.core.measure import Resources
 from qwarden.core.progress import SILENT, Progress
 from qwarden.core.signing import SigningKey, TrustedKeys
+from qwarden.detect._score_loops import BOOSTING
 from qwarden.detect.behaviours import KINDS, NO_BEHAVIOUR, name_behaviours
+from qwarden.detect.calibration import AlarmTable, AttackTable
 from qwarden.detect.drift import Baseline
+from qwarden.detect.scoring import FlowScorer
 from qwarden.learn import (
     Bundle,
     ConformalFusion,
@@ -44,14 +47,16 @@ from qwarden.quantum import cz_ring_reupload
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+OneClassMethod = Literal["neighbours", "eigenspace"]
 
 NAME: Final = "qwarden-hybrid"
 
 MEMBERS: Final = ("hybrid", "one_class")
 WHO: Final = ("", "twin_")
 """Prefixes of what the quantum members and their twin keep."""
+BUDGET: Final = 1e-4
+"""The usual false-positive budget: settled on the traffic range."""
 CURVE_FLOWS: Final = 20_000
-_BATCH: Final = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,93 +74,13 @@ class Scores:
     twin: F64
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmTable:
-    """Evidence of the benign calibration flows, by the behaviour they show.
-
-    `scores[starts[k]:starts[k + 1]]`, ascending, is the greatest evidence among those that show
-    behaviour k, at most `KEPT` of them; `counts[k]` is how many show it. The last block stands for
-    flows that show none. `total` counts all calibration flows.
-    """
-
-    scores: F64
-    starts: I64
-    counts: I64
-    total: int
-
-    KEPT: ClassVar[int] = 2000
-
-    @classmethod
-    def of(cls, margins: F64, named: I64) -> AlarmTable:
-        """Sort the evidence (n,) of benign flows by their behaviour (n,)."""
-        blocks = [np.sort(margins[named == at]) for at in (*range(len(KINDS)), NO_BEHAVIOUR)]
-        kept = [block[-cls.KEPT :] for block in blocks]
-        return cls(
-            np.concatenate(kept),
-            np.cumsum([0, *map(len, kept)]).astype(np.int64),
-            np.array([len(block) for block in blocks], np.int64),
-            len(margins),
-        )
-
-    def p_value(self, margins: F64, named: I64) -> F64:
-        """Return (1 + benign flows of the same behaviour with at least this evidence) / (all + 1), (n,).
-
-        Evidence below what was kept counts as below all of them: p is never understated.
-        """
-        above = np.empty(len(margins))
-        for behaviour in set(named.tolist()):
-            mine, at = named == behaviour, behaviour % len(self.counts)  # NO_BEHAVIOUR, -1, is the last
-            block = self.scores[self.starts[at] : self.starts[at + 1]]
-            found = len(block) - np.searchsorted(block, margins[mine], "left")
-            above[mine] = np.where(found < len(block), found, self.counts[at])
-        return (1.0 + above) / (self.total + 1.0)
-
-    def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
-        """Return its arrays under names that begin with `prefix`; `read` reads them."""
-        return {f"{prefix}{part}": getattr(self, part) for part in ("scores", "starts", "counts")}
-
-    @classmethod
-    def read(cls, arrays: Mapping[str, npt.NDArray[Any]], prefix: str, total: int) -> AlarmTable:
-        """Read what `arrays` wrote."""
-        scores, starts, counts = (arrays[f"{prefix}{part}"] for part in ("scores", "starts", "counts"))
-        return cls(scores, starts, counts, total)
-
-
-@dataclass(frozen=True, slots=True)
-class AttackTable:
-    """Evidence of known attacks, by behaviour: `margins[starts[k]:starts[k + 1]]` is that of k, ascending."""
-
-    margins: F64
-    starts: I64
-
-    @classmethod
-    def of(cls, margins: F64, named: I64) -> AttackTable:
-        """Sort the evidence (n,) of attacks by their behaviour (n,)."""
-        blocks = [np.sort(margins[named == at]) for at in range(len(KINDS))]
-        return cls(np.concatenate(blocks), np.cumsum([0, *map(len, blocks)]).astype(np.int64))
-
-    def p_value(self, margins: F64, named: I64) -> F64:
-        """Return (1 + attacks of the same behaviour with at most this evidence) / (those + 1), (n,)."""
-        found = np.ones(len(margins))
-        for behaviour in set(named.tolist()) - {NO_BEHAVIOUR}:
-            mine = named == behaviour
-            block = self.margins[self.starts[behaviour] : self.starts[behaviour + 1]]
-            found[mine] = (1.0 + np.searchsorted(block, margins[mine], "right")) / (len(block) + 1.0)
-        return found
-
-    def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
-        """Return its arrays under names that begin with `prefix`; `read` reads them."""
-        return {f"{prefix}margins": self.margins, f"{prefix}starts": self.starts}
-
-    @classmethod
-    def read(cls, arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> AttackTable:
-        """Read what `arrays` wrote."""
-        return cls(arrays[f"{prefix}margins"], arrays[f"{prefix}starts"])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """How a threat model is trained: the QNN's size and steps, and how many flows are remembered."""
+    """How a threat model is trained: the QNN's size and steps, and how many flows are remembered.
+
+    `one_class` and `mass` are `method` and `mass` of `QuantumOneClass`: ``eigenspace`` is one observable,
+    which costs as little however many normals it was learnt from.
+    """
 
     qubits: int = 6
     layers: int = 3
@@ -164,6 +89,8 @@ class ModelSettings:
     references: int = 1500
     known: int = 600
     seed: int = 0
+    one_class: OneClassMethod = "eigenspace"
+    mass: float = 0.99
 
 
 class ThreatModel:
@@ -177,7 +104,10 @@ class ThreatModel:
     usual_row : (d,) median of the benign training rows: the baseline of explanations.
     baseline : what drift is held against, None if it was never learnt.
     figures : what it reached on traffic it was neither trained nor calibrated on.
+    threads : how many share a batch; scores do not depend on it.
     """
+
+    threads: int = 1
 
     def __init__(
         self, bundle: Bundle, name: str, version: str, figures: Mapping[str, Any] | None = None
@@ -188,8 +118,6 @@ class ThreatModel:
         self._preprocessor = bundle.part("preprocessor", Preprocessor)
         self._hybrid = bundle.part("hybrid", HybridClassifier)
         self._one_class = bundle.part("one_class", QuantumOneClass)
-        self._boosting = bundle.part("boosting", GradientBoostingTwin)
-        self._neighbours = bundle.part("neighbours", NeighborDistanceTwin)
         self._fusion = bundle.part("fusion", ConformalFusion)
         self._twin_fusion = bundle.part("twin_fusion", ConformalFusion)
         self._kinds: list[str] = bundle.notes["kinds"]
@@ -205,6 +133,9 @@ class ThreatModel:
         self.baseline = Baseline.read(bundle.arrays)
         known = "attack_margins" in bundle.arrays
         self._attacks = [AttackTable.read(bundle.arrays, f"{who}attack_") for who in WHO if known]
+        self._scorer = _scorer(bundle)
+        self._judge(self._alarms)
+        self._judge(self._early_alarms, early=True)
 
     # -- making ------------------------------------------------------------------------------------
 
@@ -242,7 +173,8 @@ class ThreatModel:
                 landmarks=settings.landmarks, seed=seed,
             ).fit(inputs, attack, sample_weight, progress=progress),
             "one_class": QuantumOneClass(
-                qubits=settings.qubits, reference_size=settings.references, seed=seed
+                qubits=settings.qubits, reference_size=settings.references, seed=seed,
+                method=settings.one_class, mass=settings.mass,
             ).fit(normal, progress=progress),
             "boosting": GradientBoostingTwin(seed=seed).fit(inputs, attack, sample_weight),
             "neighbours": NeighborDistanceTwin(reference_size=settings.references, seed=seed).fit(normal),
@@ -254,17 +186,33 @@ class ThreatModel:
             "known_inputs": inputs[known],
             "known_labels": np.array([kinds.index(kind) for kind in labels[known].tolist()], np.int64),
         }
-        held_out = preprocessor.transform(calibration)
-        named = name_behaviours(calibration)
-        # The curves need thousands of flows, not all of them; the alarm tables count every one.
-        curve = np.random.default_rng([seed, 3]).permutation(len(held_out))[:CURVE_FLOWS]
-        for who, supervised, one_class in (("", "hybrid", "one_class"), ("twin_", "boosting", "neighbours")):
-            scores = _suspicion(members[supervised], members[one_class], held_out)
-            fusion = ConformalFusion(combine="tippett", seed=seed).fit(scores[curve])
-            members[f"{who}fusion"] = fusion
-            arrays |= AlarmTable.of(-fusion.log_p(scores), named).arrays(f"{who}alarm_")
-        notes = {"kinds": kinds, "behaviours": list(KINDS), "calibration_flows": len(calibration)}
+        notes = {"kinds": kinds, "behaviours": list(KINDS)}
+        _calibrate(members, arrays, notes, calibration, seed)
         return cls(Bundle(members, notes, arrays), NAME, version)
+
+    def relearn(self, normal: F64, calibration: F64, *, name: str, seed: int = 0) -> ThreatModel:
+        """Return a model that knows this one's attacks and another network's normal traffic.
+
+        What tells attacks stays; what knows normal traffic is learnt anew, and everything is calibrated
+        anew, both fusions alike. Known attacks, and flows that still run, are to be calibrated again.
+
+        Parameters
+        ----------
+        normal : (n, d) feature rows of that network's normal flows.
+        calibration : (m, d) more of them.
+        """
+        inputs = self._preprocessor.transform(normal)
+        kept = ("preprocessor", "hybrid", "boosting")
+        old = self._bundle.part("neighbours", NeighborDistanceTwin)
+        members: dict[str, Estimator] = {part: self._bundle.part(part, Estimator) for part in kept}
+        one_class = QuantumOneClass(**self._one_class.get_params())
+        members["one_class"] = one_class.fit(inputs)
+        members["neighbours"] = NeighborDistanceTwin(**old.get_params()).fit(inputs)
+        arrays = {name: self._bundle.arrays[name] for name in ("known_inputs", "known_labels")}
+        arrays["usual_row"] = _medians(normal)
+        notes = {"kinds": self._kinds, "behaviours": list(KINDS)}
+        _calibrate(members, arrays, notes, calibration, seed)
+        return ThreatModel(Bundle(members, notes, arrays), name, "0")
 
     def calibrate_early(self, rows: F64) -> None:
         """Learn how suspicious benign flows look while they run: rows (m, d) of `EarlyLane`, held out."""
@@ -273,6 +221,7 @@ class ThreatModel:
             self._bundle.arrays |= AlarmTable.of(margins, named).arrays(f"{who}early_")
         self._bundle.notes["early_calibration_flows"] = len(rows)
         self._early_alarms = [AlarmTable.read(self._bundle.arrays, f"{who}early_", len(rows)) for who in WHO]
+        self._judge(self._early_alarms, early=True)
 
     def learn_baseline(self, rows: F64) -> None:
         """Learn what drift is held against: rows (m, d) of benign flows, none of training."""
@@ -311,11 +260,9 @@ class ThreatModel:
         ----------
         early : the flows still run: hold them against benign flows that did (`calibrate_early`).
         """
-        margins = self._margins(rows)
-        alarms = self._early_alarms if early else self._alarms
-        p_values = [table.p_value(margin, named) for table, margin in zip(alarms, margins, strict=True)]
-        lead = int(self._swapped)
-        return Scores(p_values[lead], 1.0 - p_values[lead], margins[lead], 1.0 - p_values[1 - lead])
+        found = self._scorer(rows, named, early=early, threads=self.threads)
+        p_values, lead = found.p_values, int(self._swapped)
+        return Scores(p_values[lead], 1.0 - p_values[lead], found.margins[lead], 1.0 - p_values[1 - lead])
 
     @property
     def looks_early(self) -> bool:
@@ -334,17 +281,22 @@ class ThreatModel:
 
     def _margins(self, rows: F64) -> F64:
         """Return the fused evidence of the quantum members and of the twin, (2, n)."""
-        margins = np.empty((2, len(rows)))
-        for at in range(0, len(rows), _BATCH):
-            inputs = self._preprocessor.transform(rows[at : at + _BATCH])
-            margins[0, at : at + _BATCH] = -self._fusion.log_p(self._members(inputs))
-            margins[1, at : at + _BATCH] = -self._twin_fusion.log_p(self._twin_members(inputs))
-        return margins
+        return self._scorer(rows, np.full(len(rows), NO_BEHAVIOUR), threads=self.threads).margins
+
+    def _judge(self, alarms: Sequence[AlarmTable], *, early: bool = False) -> None:
+        """Let the scorer judge by alarm tables, the quantum members' and the twin's, if there are any."""
+        if alarms:
+            self._scorer.judged_by((self._fusion, alarms[0]), (self._twin_fusion, alarms[1]), early=early)
 
     @property
     def least_fpr(self) -> float:
         """The smallest p-value it can give: with a budget below that it never alarms."""
         return 1.0 / (self._alarms[0].total + 1.0)
+
+    @property
+    def budget(self) -> float:
+        """The false-positive budget it is meant for: `BUDGET`, or what its calibration flows allow."""
+        return max(BUDGET, 2 * self.least_fpr)
 
     def twin(self) -> ThreatModel:
         """Return the same model with parts exchanged: the twin decides, the quantum model stands beside."""
@@ -362,7 +314,8 @@ class ThreatModel:
 
     def twin_margin(self, rows: F64) -> F64:
         """Return the twin's fused evidence alone, (n,)."""
-        return -self._twin_fusion.log_p(self._twin_members(self._preprocessor.transform(rows)))
+        margins: F64 = self._margins(rows)[1]
+        return margins
 
     def logits(self, rows: F64) -> F64:
         """Return the hybrid member's log-odds, (n,)."""
@@ -370,10 +323,10 @@ class ThreatModel:
 
     def p_values(self, row: F64) -> dict[str, float]:
         """Return each quantum member's own p-value and the twin's fused one, of one row."""
-        inputs = self._preprocessor.transform(row[None, :])
-        parts = np.exp(-self._fusion.evidence(self._members(inputs))[0])
+        scores = self._scorer(row[None, :]).members
+        parts = np.exp(-self._fusion.evidence(scores[:, :BOOSTING])[0])
         named = {name: float(p) for name, p in zip(MEMBERS, parts, strict=True)}
-        named["twin"] = float(self._twin_fusion.p_value(self._twin_members(inputs))[0])
+        named["twin"] = float(self._twin_fusion.p_value(scores[:, BOOSTING:])[0])
         return named
 
     def nearest(self, row: F64, count: int = 3) -> list[dict[str, Any]]:
@@ -386,16 +339,35 @@ class ThreatModel:
             for at in best
         ]
 
-    def _members(self, inputs: F64) -> F64:
-        return _suspicion(self._hybrid, self._one_class, inputs)
 
-    def _twin_members(self, inputs: F64) -> F64:
-        return _suspicion(self._boosting, self._neighbours, inputs)
+def _scorer(bundle: Bundle) -> FlowScorer:
+    """Return the compiled call that scores with these members."""
+    return FlowScorer(
+        bundle.part("preprocessor", Preprocessor),
+        bundle.part("hybrid", HybridClassifier),
+        bundle.part("one_class", QuantumOneClass),
+        bundle.part("boosting", GradientBoostingTwin),
+        bundle.part("neighbours", NeighborDistanceTwin),
+    )
 
 
-def _suspicion(supervised: Any, one_class: Any, inputs: F64) -> F64:
-    """Return (n, 2), higher is more suspicious: log-odds of an attack, strangeness among normals."""
-    return np.column_stack([supervised.decision_function(inputs), one_class.strangeness(inputs)])
+def _calibrate(
+    members: dict[str, Estimator],
+    arrays: dict[str, npt.NDArray[Any]],
+    notes: dict[str, Any],
+    calibration: F64,
+    seed: int,
+) -> None:
+    """Fit both fusions and both alarm tables to benign rows (m, d); add them to what is given."""
+    named = name_behaviours(calibration)
+    # The curves need thousands of flows, not all of them; the alarm tables count every one.
+    curve = np.random.default_rng([seed, 3]).permutation(len(calibration))[:CURVE_FLOWS]
+    scores = _scorer(Bundle(members))(calibration).members  # by the call that will score: ties stay ties
+    for who, mine in zip(WHO, (scores[:, :BOOSTING], scores[:, BOOSTING:]), strict=True):
+        fusion = ConformalFusion(combine="tippett", seed=seed).fit(mine[curve])
+        members[f"{who}fusion"] = fusion
+        arrays |= AlarmTable.of(-fusion.log_p(mine), named).arrays(f"{who}alarm_")
+    notes["calibration_flows"] = len(calibration)
 
 
 def _medians(rows: F64) -> F64:

@@ -22,13 +22,12 @@ def fill_unknown(rows: Floats, neutral: Floats) -> Floats:
 def linear(rows: Floats, neutral: Floats, weights: Floats, biases: Floats) -> Floats:
     """Return ``rows @ weights + biases``, (n, m), where `neutral` stands for nan.
 
+    Each row by itself: BLAS would sum in an order that depends on how many rows there are.
+
     >>> linear(np.array([[1.0, np.nan]]), np.array([0.0, 5.0]), np.array([[2.0], [1.0]]), np.array([0.5]))
     array([[7.5]])
     """
-    if len(rows) <= FEW:
-        return _linear(rows, neutral, weights, biases)
-    result: Floats = fill_unknown(rows, neutral) @ weights + biases
-    return result
+    return _linear(rows, neutral, weights, biases)
 
 
 @compiled

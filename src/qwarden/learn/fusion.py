@@ -96,9 +96,15 @@ class ConformalFusion(Estimator):
         self._members = np.concatenate(known)
         self._starts = np.cumsum([0, *map(len, known)]).astype(np.int64)
         self._tails = np.array([_tail_scale(column) for column in known])
-        self._sums = np.sort(_fused(second, self._members, self._starts, self._tails, self._strongest))
+        xs, ys, starts = _curves(self._members, self._starts)
+        self._sums = np.sort(_fused(second, xs, ys, starts, self._tails, self._strongest))
         self._sum_tail = _tail_scale(self._sums)
         return self._finish()
+
+    def _prepare(self) -> None:
+        ends = np.append(self._starts, self._starts[-1] + len(self._sums))
+        self._xs, self._ys, self._marks = _curves(np.concatenate([self._members, self._sums]), ends)
+        self._scales = np.append(self._tails, self._sum_tail)
 
     @property
     def resolution_(self) -> float:
@@ -107,14 +113,12 @@ class ConformalFusion(Estimator):
 
     def evidence(self, scores: npt.ArrayLike) -> Floats:
         """Return ``-log p`` of each member, (n, members): who contributed how much."""
-        return _surprises(self._check_scores(scores), self._members, self._starts, self._tails)
+        return _surprises(self._check_scores(scores), self._xs, self._ys, self._marks, self._scales)
 
     def log_p(self, scores: npt.ArrayLike) -> Floats:
         """Return the natural logarithm of the extrapolated p-value, (n,): unbounded below, for ranking."""
         table = self._check_scores(scores)
-        return _log_p(
-            table, self._members, self._starts, self._tails, self._strongest, self._sums, self._sum_tail
-        )
+        return _log_p(table, self._xs, self._ys, self._marks, self._scales, self._strongest)
 
     def p_value(self, scores: npt.ArrayLike) -> Floats:
         """Return the valid p-value of "this flow is normal", (n,), never below `resolution_`."""
@@ -160,47 +164,85 @@ def _tail_scale(ordered: Floats) -> float:
 
 
 @compiled
-def _surprise(value: float, ordered: Floats, tail: float, slow: bool) -> float:
-    """Return ``-log p`` of `value` among the `ordered` scores of normals.
+def _curves(ordered: Floats, starts: Ints) -> tuple[Floats, Floats, Ints]:
+    """Return the distinct scores of each part of `ordered`, their ``-log p``, and where each part starts."""
+    xs, ys, marks = np.empty(len(ordered)), np.empty(len(ordered)), np.empty(len(starts), np.int64)
+    count = 0
+    for part in range(len(starts) - 1):
+        marks[part] = count
+        n = starts[part + 1] - starts[part]
+        for rank in range(n):
+            value = ordered[starts[part] + rank]
+            if rank == 0 or value != xs[count - 1]:
+                xs[count], ys[count] = value, np.log((n + 1) / (1 + n - rank))
+                count += 1
+    marks[-1] = count
+    return xs[:count].copy(), ys[:count].copy(), marks
+
+
+@compiled
+def surprise(value: float, xs: Floats, ys: Floats, tail: float, slow: bool) -> float:
+    """Return ``-log p`` of `value` among the scores of normals, of which `_curves` tells.
 
     At a calibration point p is ``(1 + #{scores >= value}) / (n + 1)``; between two points -log p is
     interpolated, which is below the count's; beyond the last one it grows by the excess over the
     `tail` scale: linearly (an exponential tail) or, if `slow`, logarithmically, so that one member
     far out does not drown the others.
     """
-    n = len(ordered)
+    n = len(xs)
     if n == 0 or np.isnan(value):
         return 0.0
-    if value > ordered[n - 1]:
-        excess = (value - ordered[n - 1]) / tail
-        # At the last point one score is >= it, and perhaps ties.
-        ties = n - np.searchsorted(ordered, ordered[n - 1])
-        last = np.log((n + 1) / (1 + ties))
-        return float(last + (np.log1p(excess) if slow else excess))
-    above = np.searchsorted(ordered, value)  # first point >= value
-    high = np.log((n + 1) / (1 + n - above))
-    if above == 0 or ordered[above] == value:
-        return float(high)
-    below = np.searchsorted(ordered, ordered[above - 1])
-    low = np.log((n + 1) / (1 + n - below))
-    share = (value - ordered[above - 1]) / (ordered[above] - ordered[above - 1])
-    return float(low + share * (high - low))
+    if value > xs[n - 1]:
+        excess = (value - xs[n - 1]) / tail
+        return float(ys[n - 1] + (np.log1p(excess) if slow else excess))
+    above = lower_bound(xs, value)
+    if above == 0 or xs[above] == value:
+        return float(ys[above])
+    share = (value - xs[above - 1]) / (xs[above] - xs[above - 1])
+    return float(ys[above - 1] + share * (ys[above] - ys[above - 1]))
 
 
 @compiled
-def _surprises(table: Floats, members: Floats, starts: Ints, tails: Floats) -> Floats:
+def lower_bound(ordered: Floats, value: float) -> int:
+    """Return how many of the `ordered` numbers are below `value`."""
+    at, size = 0, len(ordered)
+    while size > 0:
+        half = (size + 1) >> 1
+        at += half if ordered[at + half - 1] < value else 0
+        size -= half
+    return at
+
+
+@compiled
+def fused_surprise(
+    scores: Floats, xs: Floats, ys: Floats, marks: Ints, scales: Floats, strongest: bool
+) -> float:
+    """Return minus the logarithm of the p-value of one row of members' scores."""
+    fused = 0.0
+    for member in range(len(scores)):
+        first, last = marks[member], marks[member + 1]
+        one = surprise(scores[member], xs[first:last], ys[first:last], scales[member], True)
+        fused = max(fused, one) if strongest else fused + one
+    first, last = marks[len(scores)], marks[len(scores) + 1]
+    return surprise(fused, xs[first:last], ys[first:last], scales[len(scores)], False)
+
+
+@compiled
+def _surprises(table: Floats, xs: Floats, ys: Floats, marks: Ints, scales: Floats) -> Floats:
     out = np.empty(table.shape)
     for row in range(table.shape[0]):
         for member in range(table.shape[1]):
-            part = members[starts[member] : starts[member + 1]]
-            out[row, member] = _surprise(table[row, member], part, tails[member], True)
+            first, last = marks[member], marks[member + 1]
+            out[row, member] = surprise(
+                table[row, member], xs[first:last], ys[first:last], scales[member], True
+            )
     return out
 
 
 @compiled
-def _fused(table: Floats, members: Floats, starts: Ints, tails: Floats, strongest: bool) -> Floats:
+def _fused(table: Floats, xs: Floats, ys: Floats, marks: Ints, scales: Floats, strongest: bool) -> Floats:
     """Return the sum of each row's evidence (Fisher), or its largest (Tippett)."""
-    surprises = _surprises(table, members, starts, tails)
+    surprises = _surprises(table, xs, ys, marks, scales)
     fused = np.zeros(table.shape[0])
     for member in range(table.shape[1]):
         fused = np.maximum(fused, surprises[:, member]) if strongest else fused + surprises[:, member]
@@ -208,16 +250,8 @@ def _fused(table: Floats, members: Floats, starts: Ints, tails: Floats, stronges
 
 
 @compiled
-def _log_p(
-    table: Floats,
-    members: Floats,
-    starts: Ints,
-    tails: Floats,
-    strongest: bool,
-    ordered: Floats,
-    tail: float,
-) -> Floats:
-    out = _fused(table, members, starts, tails, strongest)
+def _log_p(table: Floats, xs: Floats, ys: Floats, marks: Ints, scales: Floats, strongest: bool) -> Floats:
+    out = np.empty(table.shape[0])
     for row in range(table.shape[0]):
-        out[row] = -_surprise(out[row], ordered, tail, False)
+        out[row] = -fused_surprise(table[row], xs, ys, marks, scales, strongest)
     return out

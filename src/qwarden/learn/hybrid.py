@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from qwarden.core.progress import SILENT, Progress
 from qwarden.learn._landmarks import Loss
-from qwarden.learn._rows import FEW
 from qwarden.learn.base import BinaryEstimator, ClassWeight, Complexes, Floats, held_out
 from qwarden.learn.calibration import Platt
 from qwarden.learn.fidelity import FidelityMachine, Solver
@@ -130,7 +129,7 @@ class HybridClassifier(BinaryEstimator):
     def decision_function(self, X: npt.ArrayLike) -> Floats:
         """Return the log-odds of `classes_[1]`, (n,)."""
         rows = self._check_rows(X)
-        if len(rows) <= FEW and self._scorer is not None:
+        if self._scorer is not None:
             return self._scorer(rows)
         margins = self.machine_.margin(self.embedding_._states(rows))
         return self._curve.log_odds(margins)

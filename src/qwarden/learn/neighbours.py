@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from qwarden.core.compiled import compiled_fast
 from qwarden.core.progress import SILENT, Progress
 from qwarden.learn._rows import fill_unknown
+from qwarden.learn._search import RowSearch, mean_of_each
 from qwarden.learn.base import (
     BinaryEstimator,
     ClassWeight,
@@ -76,10 +76,13 @@ class KNeighborsTwin(BinaryEstimator):
         self._targets, self._weights = targets[kept], weights[kept]
         return self._finish()
 
+    def _prepare(self) -> None:
+        self._search = RowSearch(self._references)
+
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """Return each class's share of the neighbours' weight, (n, 2)."""
         rows = (fill_unknown(self._check_rows(X), self.mean_) - self.mean_) / self.scale_
-        _, nearest = nearest_rows(rows, self._references, min(self.neighbors, len(self._references)))
+        _, nearest = self._search.nearest(rows, self.neighbors)
         weights = self._weights[nearest]
         total = weights.sum(axis=1)
         positive = (weights * self._targets[nearest]).sum(axis=1) / np.where(total > 0.0, total, 1.0)
@@ -140,10 +143,13 @@ class NeighborDistanceTwin(OneClassEstimator):
         kept = sample_rows(len(rows), self.reference_size, self.seed)
         self._references = self._scaled(rows[kept])
         # A stored row is its own nearest neighbour: leave it out of its own distance.
-        k = min(self.neighbors + 1, len(kept))
-        distances, _ = nearest_rows(self._references[:2000], self._references, k)
+        self._prepare()
+        distances, _ = self._search.nearest(self._references[:2000], self.neighbors + 1)
         self.offset_ = float(np.quantile(-distances[:, 1:].mean(axis=1), self.contamination))
         return self._finish()
+
+    def _prepare(self) -> None:
+        self._search = RowSearch(self._references)
 
     def _scaled(self, rows: Floats) -> Floats:
         scaled: Floats = (fill_unknown(rows, self.mean_) - self.mean_) / self.scale_
@@ -151,8 +157,7 @@ class NeighborDistanceTwin(OneClassEstimator):
 
     def strangeness(self, X: npt.ArrayLike) -> Floats:
         """Return the mean distance to the nearest normals, (n,)."""
-        distances: Floats = self.nearest(X, self.neighbors)[0].mean(axis=1)
-        return distances
+        return mean_of_each(self.nearest(X, self.neighbors)[0])
 
     def score_samples(self, X: npt.ArrayLike) -> Floats:
         """Return minus the mean distance to the nearest normals, (n,): higher is more normal."""
@@ -161,7 +166,7 @@ class NeighborDistanceTwin(OneClassEstimator):
     def nearest(self, X: npt.ArrayLike, k: int = 5) -> tuple[Floats, Ints]:
         """Return distances and numbers of the k nearest stored normals, nearest first, (n, k) each."""
         rows = self._scaled(self._check_rows(X))
-        return nearest_rows(rows, self._references, min(k, len(self._references)))
+        return self._search.nearest(rows, k)
 
 
 def sample_rows(count: int, size: int | None, seed: int) -> Ints:
@@ -169,33 +174,3 @@ def sample_rows(count: int, size: int | None, seed: int) -> Ints:
     if size is None or count <= size:
         return np.arange(count)
     return np.sort(np.random.default_rng([seed, 3]).choice(count, size, replace=False))
-
-
-def nearest_rows(rows: Floats, references: Floats, k: int) -> tuple[Floats, Ints]:
-    """Return Euclidean distances and numbers of the k nearest references, nearest first, (n, k) each.
-
-    >>> nearest_rows(np.array([[0.0]]), np.array([[3.0], [1.0], [2.0]]), 2)[1].tolist()
-    [[1, 2]]
-    """
-    return _nearest(np.ascontiguousarray(rows), references, k)
-
-
-@compiled_fast
-def _nearest(rows: Floats, references: Floats, k: int) -> tuple[Floats, Ints]:
-    distances = np.full((rows.shape[0], k), np.inf)
-    numbers = np.full((rows.shape[0], k), -1)
-    for row in range(rows.shape[0]):
-        for other in range(references.shape[0]):
-            square = 0.0
-            for column in range(rows.shape[1]):
-                gap = rows[row, column] - references[other, column]
-                square += gap * gap
-            if square < distances[row, k - 1]:
-                place = k - 1
-                while place > 0 and distances[row, place - 1] > square:
-                    distances[row, place] = distances[row, place - 1]
-                    numbers[row, place] = numbers[row, place - 1]
-                    place -= 1
-                distances[row, place] = square
-                numbers[row, place] = other
-    return np.sqrt(distances), numbers

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from qwarden.core.compiled import compiled_fast
 from qwarden.core.progress import SILENT, Progress
-from qwarden.learn._rows import FEW
+from qwarden.learn._search import StateSearch, mean_of_each, planes
 from qwarden.learn.base import Complexes, Floats, Ints, OneClassEstimator
 from qwarden.learn.encoding import FixedEncoding, MapName
 from qwarden.learn.neighbours import sample_rows
-from qwarden.quantum import fidelity_kernel, observable_form
+from qwarden.quantum import LocalBackend, RowScorer, fidelity_kernel, observable_form
 
 if TYPE_CHECKING:
     from qwarden.quantum.backend import StateBackend
 
 Method = Literal["neighbours", "eigenspace"]
 
-_CHUNK = 512
 _DENSITY_ROWS = 4096
 _OFFSET_ROWS = 2000
 _FOLDS = 5
@@ -133,8 +131,7 @@ class QuantumOneClass(OneClassEstimator):
         self._references = self.encoding_.states(rows[self.reference_rows_])
         self._prepare()
         # A stored state resembles itself perfectly: leave it out of its own score.
-        k = min(self.top_k + 1, len(self._references))
-        fidelities, _ = self._most_similar(self._references[:_OFFSET_ROWS], k)
+        fidelities, _ = self._search.nearest(planes(self._references[:_OFFSET_ROWS]), self.top_k + 1)
         scores: Floats = fidelities[:, 1:].mean(axis=1)
         return scores
 
@@ -152,20 +149,38 @@ class QuantumOneClass(OneClassEstimator):
         return np.concatenate(scores)
 
     def _prepare(self) -> None:
-        self._known = _parts(self._references)
+        if self.method == "neighbours":
+            self._search = StateSearch(self._references)
+        else:
+            self._scorer = self.row_scorer(self.observable(), 0.0)
+
+    def observable(self) -> Complexes:
+        """Return the projector on the eigenspace, P of (2**q, 2**q): a state's score is <phi|P|phi>."""
+        projector: Complexes = self._references.T @ self._references.conj()
+        return projector
+
+    def row_scorer(self, observable: npt.ArrayLike, offset: float) -> RowScorer | None:
+        """Return one compiled call from rows to the observable in their states, plus `offset`.
+
+        None where another machine computes the states, or where they are too large for it to pay.
+        """
+        encoding = self.encoding_
+        if encoding._map.dimension > RowScorer.MAX_DIMENSION or not isinstance(
+            encoding._engine, LocalBackend
+        ):
+            return None
+        return RowScorer(
+            encoding._map, encoding._weights, encoding._biases, encoding.mean_, observable, offset
+        )
 
     def score_samples(self, X: npt.ArrayLike) -> Floats:
         """Return the mean of the `top_k` fidelities, or the mass inside the eigenspace, (n,)."""
         rows = self._check_rows(X)
-        return self._score(self.encoding_._states(rows))
-
-    def _score(self, states: Complexes) -> Floats:
-        if self.method == "eigenspace":
-            return mass_inside(states, self._references)
-        k = min(self.top_k, len(self._references))
-        fidelities, _ = self._most_similar(states, k)
-        means: Floats = fidelities @ np.full(k, 1.0 / k)
-        return means
+        if self.method == "neighbours":
+            return mean_of_each(self._search.nearest(planes(self.encoding_._states(rows)), self.top_k)[0])
+        if self._scorer is not None:
+            return np.clip(self._scorer(rows), 0.0, 1.0)
+        return mass_inside(self.encoding_._states(rows), self._references)
 
     def strangeness(self, X: npt.ArrayLike) -> Floats:
         """Return ``-log(score)`` of ``neighbours``, ``1 - score`` of ``eigenspace``, (n,)."""
@@ -181,18 +196,10 @@ class QuantumOneClass(OneClassEstimator):
         says, after `fit`, which rows they were; of ``eigenspace`` they are the eigenvectors of rho, that
         of the largest eigenvalue first.
         """
-        rows = self._check_rows(X)
-        states = self.encoding_._states(rows)
-        return self._most_similar(states, min(k, len(self._references)))
-
-    def _most_similar(self, states: Complexes, k: int) -> tuple[Floats, Ints]:
-        if len(states) <= FEW:
-            return _search(*_parts(states), *self._known, k)
-        found = [
-            _largest(fidelity_kernel(states[start : start + _CHUNK], self._references), k)
-            for start in range(0, len(states), _CHUNK)
-        ]
-        return np.concatenate([f for f, _ in found]), np.concatenate([n for _, n in found])
+        states = self.encoding_._states(self._check_rows(X))
+        if self.method == "neighbours":
+            return self._search.nearest(planes(states), k)
+        return _largest(fidelity_kernel(states, self._references), min(k, len(self._references)))
 
 
 def mean_density(encoding: FixedEncoding, rows: Floats) -> Complexes:
@@ -230,40 +237,9 @@ def mass_inside(states: Complexes, space: Complexes) -> Floats:
     return np.minimum(masses, 1.0)
 
 
-def _parts(states: Complexes) -> tuple[Floats, Floats]:
-    """Return real and imaginary parts, each contiguous."""
-    return np.ascontiguousarray(states.real), np.ascontiguousarray(states.imag)
-
-
 def _largest(table: Floats, k: int) -> tuple[Floats, Ints]:
     """Return the k largest entries of each row and their columns, largest first."""
     columns = np.argpartition(-table, k - 1, axis=1)[:, :k]
     values = np.take_along_axis(table, columns, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(values, order, axis=1), np.take_along_axis(columns, order, axis=1)
-
-
-@compiled_fast
-def _search(
-    real: Floats, imag: Floats, known_real: Floats, known_imag: Floats, k: int
-) -> tuple[Floats, Ints]:
-    """Return the k largest fidelities of a few states with the known ones, and whose they are."""
-    values = np.full((real.shape[0], k), -1.0)
-    numbers = np.zeros((real.shape[0], k), np.int64)
-    for row in range(real.shape[0]):
-        for other in range(known_real.shape[0]):
-            along = 0.0
-            across = 0.0
-            for i in range(real.shape[1]):
-                along += known_real[other, i] * real[row, i] + known_imag[other, i] * imag[row, i]
-                across += known_real[other, i] * imag[row, i] - known_imag[other, i] * real[row, i]
-            fidelity = along * along + across * across
-            if fidelity > values[row, k - 1]:
-                place = k - 1
-                while place > 0 and values[row, place - 1] < fidelity:
-                    values[row, place] = values[row, place - 1]
-                    numbers[row, place] = numbers[row, place - 1]
-                    place -= 1
-                values[row, place] = fidelity
-                numbers[row, place] = other
-    return values, numbers

@@ -385,21 +385,37 @@ def _transform(
     ys: Floats,
     out: Floats,
 ) -> None:
-    """Fill `out` column by column of each row."""
+    """Fill `out` row by row."""
     for r in range(rows.shape[0]):
-        for c in range(source.shape[0]):
-            value = rows[r, source[c]]
-            first, last = start[c], start[c + 1] - 1
-            if kind[c] == _MISSING:
-                out[r, c] = 1.0 if np.isnan(value) else 0.0
-            elif np.isnan(value):
-                out[r, c] = 0.0
-            elif kind[c] == _CURVE:
-                if log[c]:
-                    value = np.log1p(value) if value >= 0.0 else -np.log1p(-value)
-                out[r, c] = _interpolate(value, xs, ys, first, last)
-            elif kind[c] == _LEVEL:
-                out[r, c] = ys[last] if value == level[c] else ys[first]
-            else:
-                place = first + np.searchsorted(xs[first : last + 1], value)
-                out[r, c] = ys[place] if place <= last and xs[place] == value else level[c]
+        transform_row(rows[r], source, kind, log, level, start, xs, ys, out[r])
+
+
+@compiled
+def transform_row(
+    row: Floats,
+    source: Ints,
+    kind: Ints,
+    log: npt.NDArray[np.bool_],
+    level: Floats,
+    start: Ints,
+    xs: Floats,
+    ys: Floats,
+    out: Floats,
+) -> None:
+    """Fill `out`, the columns of one row."""
+    for c in range(source.shape[0]):
+        value = row[source[c]]
+        first, last = start[c], start[c + 1] - 1
+        if kind[c] == _MISSING:
+            out[c] = 1.0 if np.isnan(value) else 0.0
+        elif np.isnan(value):
+            out[c] = 0.0
+        elif kind[c] == _CURVE:
+            if log[c] and value != 0.0:  # the logarithm of 1 + 0 is 0, and 0 is what most columns hold
+                value = np.log1p(value) if value >= 0.0 else -np.log1p(-value)
+            out[c] = _interpolate(value, xs, ys, first, last)
+        elif kind[c] == _LEVEL:
+            out[c] = ys[last] if value == level[c] else ys[first]
+        else:
+            place = first + np.searchsorted(xs[first : last + 1], value)
+            out[c] = ys[place] if place <= last and xs[place] == value else level[c]

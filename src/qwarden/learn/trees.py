@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.progress import SILENT, Progress
+from qwarden.learn._ranked_trees import rank, sum_of_ranked
 from qwarden.learn._tree_walk import Forest, plant, sum_of_leaves
 from qwarden.learn.base import Array, BinaryEstimator, ClassWeight, Floats, logit
 
@@ -108,9 +109,16 @@ class GradientBoostingTwin(_TreeTwin):
         self._check_against(model, rows)
         return self
 
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._ranked = rank(self._forest, self.n_features_in_)
+
     def decision_function(self, X: npt.ArrayLike) -> Floats:
         """Return the log-odds of `classes_[1]`, (n,)."""
-        return sum_of_leaves(self._check_rows(X), *self._forest, self._baseline)
+        rows = self._check_rows(X)
+        if self._ranked is None:
+            return sum_of_leaves(rows, *self._forest, self._baseline)
+        return sum_of_ranked(rows, *self._ranked, self._baseline)
 
 
 class ExtraTreesTwin(_TreeTwin):

@@ -7,14 +7,14 @@ arrive one at a time, the calls in between cost more than the arithmetic: `RowSc
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.errors import UsageError
 from qwarden.quantum.backends._layout import compile_readout, lay_out
-from qwarden.quantum.backends._scoring import score_rows
+from qwarden.quantum.backends._scoring import blocked, score_rows
 from qwarden.quantum.backends.local import program_of
 from qwarden.quantum.circuit import Circuit, FloatArray
 from qwarden.quantum.feature_maps import FeatureMap
@@ -59,8 +59,10 @@ class RowScorer:
     ) -> None:
         features = circuit.features if isinstance(circuit, FeatureMap) else circuit.columns
         self._neutral = _finite("neutral", neutral, (None,))
-        self._weights = _finite("weights", weights, (len(self._neutral), features))
-        self._biases = _finite("biases", biases, (features,))
+        self._weights, self._biases = blocked(
+            _finite("weights", weights, (len(self._neutral), features)),
+            _finite("biases", biases, (features,)),
+        )
         self._form = _planes(np.asarray(observable), circuit.dimension)
         self._offset = float(_finite("offset", offset, ()))
         self._products, self._origin = _products(circuit)
@@ -70,6 +72,17 @@ class RowScorer:
         )
         self._head = np.array([*program.code, *layout], dtype=np.int64)
         self._ints, self._floats = program.ints, program.floats
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """Weights, biases, products, origin, head, integers, floats, form and offset of the compiled call.
+
+        For compiled callers that do more than score (see `qwarden.quantum.backends._scoring`).
+        """
+        return (
+            self._weights, self._biases, self._products, self._origin, self._head, self._ints, self._floats,
+            self._form, self._offset,
+        )  # fmt: skip
 
     def __call__(self, rows: FloatArray) -> FloatArray:
         """Return the scores of C-ordered float64 rows (n, d), shape (n,).

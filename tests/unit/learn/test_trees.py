@@ -62,3 +62,25 @@ def test_a_layout_that_differs_is_noticed(monkeypatch):
     )
     with pytest.raises(RuntimeError, match="differ from scikit-learn's"):
         GradientBoostingTwin(iterations=3).fit(X, X[:, 0] > 50)
+
+
+def test_trees_asked_by_feature_say_what_a_walk_says_to_the_bit():
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(900, 6)).round(1)
+    X[rng.random(X.shape) < 0.15] = np.nan
+    y = np.nansum(X[:, :3], axis=1) > 0
+    twin = GradientBoostingTwin(iterations=30, max_leaf_nodes=64).fit(X, y)
+    assert twin._ranked is not None
+    walked = sum_of_leaves(X, *twin._forest, twin._baseline)
+    assert twin.decision_function(X).tolist() == walked.tolist()
+
+
+def test_trees_of_many_leaves_are_walked_through():
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(4000, 2))
+    twin = GradientBoostingTwin(iterations=2, max_leaf_nodes=100, min_samples_leaf=5)
+    twin.fit(X, np.sin(5 * X[:, 0]) * np.cos(5 * X[:, 1]) > 0)
+    assert twin._ranked is None
+    assert (
+        twin.decision_function(X[:5]).tolist() == sum_of_leaves(X[:5], *twin._forest, twin._baseline).tolist()
+    )
