@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from qwarden import __version__
-from qwarden.cli import demo, detect, doctor, feedback, flows, lists, measure, models, scenario, train, up
+from qwarden.cli import (
+    baseline,
+    demo,
+    detect,
+    doctor,
+    feedback,
+    flows,
+    lists,
+    measure,
+    models,
+    scenario,
+    train,
+    up,
+)
 from qwarden.cli.context import Context
 from qwarden.core.errors import QwardenError
 
@@ -58,6 +71,7 @@ demo.register(app)
 up.register(app)
 scenario.register(app)
 train.register(app)
+baseline.register(app)
 models.register(app)
 lists.register(app)
 measure.register(app)

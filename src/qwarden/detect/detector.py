@@ -156,6 +156,8 @@ class Detector:
         self._watchers, self._enricher = tuple(watchers), enricher or Enricher()
         self._model, self._settings, self._publisher = model, settings, publisher
         self._fpr = fpr if fpr is not None else settings.fpr or model.budget
+        # A model of few calibration flows cannot give so small a p-value: then as small as it can.
+        self._early_fpr = min(self._fpr, max(EARLY_SHARE * self._fpr, model.least_early_fpr))
         if not 0 < self._fpr < 1:
             raise UsageError(f"--fpr {self._fpr}: a false-positive budget lies between 0 and 1")
         if self._fpr < model.least_fpr:
@@ -310,7 +312,7 @@ class _Stream:
         flows, rows, named = flows[chosen], rows[chosen], named[chosen]
         if flows.size:
             scores = detector._model.score(rows, named, early=True)
-            told = scores.p_value <= detector._fpr * EARLY_SHARE
+            told = scores.p_value <= detector._early_fpr
             told &= ~silenced(flows, named, rules)
             piece = Scored(self._source, self._epoch, flows, rows, named, scores, told, early=True)
             self._raise(piece, moments[chosen])

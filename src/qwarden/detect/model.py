@@ -294,6 +294,11 @@ class ThreatModel:
         return 1.0 / (self._alarms[0].total + 1.0)
 
     @property
+    def least_early_fpr(self) -> float:
+        """The smallest p-value it can give to a flow that still runs; 1 if it does not look at those."""
+        return 1.0 / (self._early_alarms[0].total + 1.0) if self._early_alarms else 1.0
+
+    @property
     def budget(self) -> float:
         """The false-positive budget it is meant for: `BUDGET`, or what its calibration flows allow."""
         return max(BUDGET, 2 * self.least_fpr)
