@@ -80,6 +80,9 @@ class DetectSettings(Section):
         description="Networks (CIDR) that raise no finding: their flows count as suppressed."
         " In the environment: separated by commas.",
     )
+    notes: bool = Field(
+        default=False, description="Also raise findings of severity info, such as long connections."
+    )
     assets: str | None = Field(
         default=None, description="CSV with the columns address and name: what findings call hosts."
     )

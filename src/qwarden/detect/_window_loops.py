@@ -1,12 +1,18 @@
 """Compiled loops of the host windows; `windows` says what they compute.
 
-All counters of all windows live in one open-addressing table (linear probing, deletion by backward
-shift, so that it never fills with tombstones): the key is a hash of the counter's name, the window
-and the hosts, the value a count. A distinct count is kept by noticing when a finer counter turns 0 <-> 1.
+A key is a hash of hosts, protocol and port. An open-addressing table (linear probing, deletion by backward
+shift, so that it never fills with tombstones) gives every key a slot; a slot holds a few counters a window.
+A distinct count is kept by noticing when a finer counter turns 0 <-> 1. Slots stay where they are, so a flow
+that leaves a window needs no look-up.
+
+Distinct counts over a day are sketched (linear counting; Whang, Vander-Zanden and Taylor 1990): a key has
+64 cells, an item marks the cell of its hash with the minute, and the share of cells that were marked within
+a day tells how many items there were.
 """
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 import numpy as np
@@ -16,16 +22,20 @@ from qwarden.core.compiled import compiled, inlined
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
 F64 = npt.NDArray[np.float64]
 
-# Counters, mixed into the table's keys.
-SRC_FLOWS, SRC_FAILED, SRC_PEERS, SRC_SERVICES = 1, 2, 3, 4
-PAIR_FLOWS, PAIR_PORTS, PAIR_OUT, PAIR_IN = 5, 6, 7, 8
-FAN_PEERS, FAN_FAILED_PEERS = 9, 10  # of (source, protocol, port)
-CONTACTS, CONTACTS_FAILED = 11, 12  # of (source, destination, protocol, port)
-DST_FLOWS, DST_FAILED, DST_SOURCES = 13, 14, 15
-SERVICE_SOURCES, SERVICE_PACKETS = 16, 17  # of (destination, protocol, port)
-SRC_OUT, SRC_IN = 18, 19
+KEYS = 6
+"""Keys a flow is counted under: source, destination, pair, fan, contact, service (`hash_hosts`)."""
+
+# Counters of each key; the first is 0 once nobody holds the key any more.
+SRC_FLOWS, SRC_FAILED, SRC_PEERS, SRC_SERVICES, SRC_OUT, SRC_IN = range(6)
+DST_FLOWS, DST_FAILED, DST_SOURCES = range(3)
+PAIR_FLOWS, PAIR_PORTS, PAIR_OUT, PAIR_IN = range(4)
+FAN_PEERS, FAN_FAILED_PEERS = range(2)  # of (source, protocol, port)
+CONTACTS, CONTACTS_FAILED = range(2)  # of (source, destination, protocol, port)
+SERVICE_SOURCES, SERVICE_PACKETS = range(2)  # of (destination, protocol, port)
+COUNTERS = 6
 
 WINDOW_COLUMNS = 17
 """Context columns a window; `windows.WINDOW_NAMES` names them in order."""
@@ -33,7 +43,17 @@ WINDOW_COLUMNS = 17
 RECALL = 24
 """Flows remembered under one key of a history."""
 
-HISTORY_COLUMNS = 8
+HISTORY_COLUMNS = 9
+AGE, ALIKE, RHYTHM = 0, 1, 2
+"""What a history tells: of its flows' age; also how alike they are; also how regular."""
+
+CELLS = 64
+"""Cells of a sketch."""
+
+DAY_MINUTES = 1440
+
+_ESTIMATE = np.array([-CELLS * log(1 - k / CELLS) for k in range(CELLS)] + [CELLS * log(2 * CELLS)])
+"""Items by how many of the cells they marked; all of them say "hundreds"."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -66,23 +86,21 @@ def get(keys: U64, values: I64, key: Any) -> Any:
 
 
 @inlined
-def add(keys: U64, values: I64, used: I64, key: Any, delta: Any) -> Any:
-    """Add `delta` to the value under `key` and return it; an entry that turns 0 is removed."""
-    if delta == 0:
-        return get(keys, values, key)
-    mask = keys.size - 1
+def put(keys: U64, values: I64, used: I64, key: Any, value: Any) -> None:
+    """Store a value under a key that is absent."""
     at = _find(keys, key)
-    if keys[at] == 0:
-        keys[at] = key
-        values[at] = delta
-        used[0] += 1
-        return delta
-    values[at] += delta
-    if values[at] != 0:
-        return values[at]
+    keys[at] = key
+    values[at] = value
+    used[0] += 1
+
+
+@inlined
+def drop(keys: U64, values: I64, used: I64, key: Any) -> None:
+    """Forget a key that is there."""
+    mask = keys.size - 1
+    hole = _find(keys, key)
     used[0] -= 1
-    hole = at
-    probe = at
+    probe = hole
     while True:  # close the gap so that every key stays reachable from its home slot
         probe = (probe + 1) & mask
         if keys[probe] == 0:
@@ -94,7 +112,6 @@ def add(keys: U64, values: I64, used: I64, key: Any, delta: Any) -> Any:
             hole = probe
     keys[hole] = 0
     values[hole] = 0
-    return 0
 
 
 @compiled
@@ -108,31 +125,35 @@ def rehash(keys: U64, values: I64, into_keys: U64, into_values: I64) -> None:
 
 
 @inlined
-def _count(keys: U64, values: I64, used: I64, w: Any, sign: Any, k: Any, v: Any) -> None:
-    """Add (`sign` 1) or remove (-1) one flow of ring rows `k` (hashes) and `v` (amounts)."""
+def _count(counts: I64, w: Any, sign: Any, k: Any, v: Any) -> None:
+    """Add (`sign` 1) or remove (-1) one flow with slots `k` and amounts `v` in window `w`."""
     edge = 1 if sign > 0 else 0  # the count a finer counter shows when it appears or disappears
-    src, dst, pair, fan, contact, service = k[0], k[1], k[2], k[3], k[4], k[5]
-    failed, out, back, packets = v[0], v[1], v[2], v[3]
-    add(keys, values, used, mix(src, w + SRC_FLOWS), sign)
-    add(keys, values, used, mix(dst, w + DST_FLOWS), sign)
-    if failed:
-        add(keys, values, used, mix(src, w + SRC_FAILED), sign)
-        add(keys, values, used, mix(dst, w + DST_FAILED), sign)
-        if add(keys, values, used, mix(contact, w + CONTACTS_FAILED), sign) == edge:
-            add(keys, values, used, mix(fan, w + FAN_FAILED_PEERS), sign)
-    if add(keys, values, used, mix(pair, w + PAIR_FLOWS), sign) == edge:
-        add(keys, values, used, mix(src, w + SRC_PEERS), sign)
-        add(keys, values, used, mix(dst, w + DST_SOURCES), sign)
-    if add(keys, values, used, mix(contact, w + CONTACTS), sign) == edge:
-        add(keys, values, used, mix(pair, w + PAIR_PORTS), sign)
-        add(keys, values, used, mix(service, w + SERVICE_SOURCES), sign)
-        if add(keys, values, used, mix(fan, w + FAN_PEERS), sign) == edge:
-            add(keys, values, used, mix(src, w + SRC_SERVICES), sign)
-    add(keys, values, used, mix(pair, w + PAIR_OUT), sign * out)
-    add(keys, values, used, mix(pair, w + PAIR_IN), sign * back)
-    add(keys, values, used, mix(src, w + SRC_OUT), sign * out)
-    add(keys, values, used, mix(src, w + SRC_IN), sign * back)
-    add(keys, values, used, mix(service, w + SERVICE_PACKETS), sign * packets)
+    src, dst, pair = counts[k[0], w], counts[k[1], w], counts[k[2], w]
+    fan, contact, service = counts[k[3], w], counts[k[4], w], counts[k[5], w]
+    src[SRC_FLOWS] += sign
+    dst[DST_FLOWS] += sign
+    pair[PAIR_FLOWS] += sign
+    contact[CONTACTS] += sign
+    if v[0]:
+        src[SRC_FAILED] += sign
+        dst[DST_FAILED] += sign
+        contact[CONTACTS_FAILED] += sign
+        if contact[CONTACTS_FAILED] == edge:
+            fan[FAN_FAILED_PEERS] += sign
+    if pair[PAIR_FLOWS] == edge:
+        src[SRC_PEERS] += sign
+        dst[DST_SOURCES] += sign
+    if contact[CONTACTS] == edge:
+        pair[PAIR_PORTS] += sign
+        service[SERVICE_SOURCES] += sign
+        fan[FAN_PEERS] += sign
+        if fan[FAN_PEERS] == edge:
+            src[SRC_SERVICES] += sign
+    pair[PAIR_OUT] += sign * v[1]
+    pair[PAIR_IN] += sign * v[2]
+    src[SRC_OUT] += sign * v[1]
+    src[SRC_IN] += sign * v[2]
+    service[SERVICE_PACKETS] += sign * v[3]
 
 
 @inlined
@@ -141,34 +162,27 @@ def _share(part: Any, whole: Any) -> Any:
 
 
 @inlined
-def _read(keys: U64, values: I64, w: Any, k: Any, out: F64) -> None:
+def _read(counts: I64, w: Any, k: Any, out: F64) -> None:
     """Write one window's columns for a flow that was just counted."""
-    src, dst, pair, fan, contact, service = k[0], k[1], k[2], k[3], k[4], k[5]
-    flows = get(keys, values, mix(src, w + SRC_FLOWS))
-    fan_peers = get(keys, values, mix(fan, w + FAN_PEERS))
-    contacts = get(keys, values, mix(contact, w + CONTACTS))
-    victim = get(keys, values, mix(dst, w + DST_FLOWS))
-    pair_out = get(keys, values, mix(pair, w + PAIR_OUT))
-    pair_in = get(keys, values, mix(pair, w + PAIR_IN))
-    src_out = get(keys, values, mix(src, w + SRC_OUT))
-    src_in = get(keys, values, mix(src, w + SRC_IN))
-    out[0] = flows
-    out[1] = _share(get(keys, values, mix(src, w + SRC_FAILED)), flows)
-    out[2] = get(keys, values, mix(src, w + SRC_PEERS))
-    out[3] = get(keys, values, mix(src, w + SRC_SERVICES))
-    out[4] = fan_peers
-    out[5] = _share(get(keys, values, mix(fan, w + FAN_FAILED_PEERS)), fan_peers)
-    out[6] = get(keys, values, mix(pair, w + PAIR_PORTS))
-    out[7] = contacts
-    out[8] = _share(get(keys, values, mix(contact, w + CONTACTS_FAILED)), contacts)
-    out[9] = victim
-    out[10] = _share(get(keys, values, mix(dst, w + DST_FAILED)), victim)
-    out[11] = get(keys, values, mix(dst, w + DST_SOURCES))
-    out[12] = get(keys, values, mix(service, w + SERVICE_SOURCES))
-    out[13] = get(keys, values, mix(service, w + SERVICE_PACKETS))
-    out[14] = pair_out
-    out[15] = (pair_out - pair_in) / (pair_out + pair_in + 1.0)
-    out[16] = (src_out - src_in) / (src_out + src_in + 1.0)
+    src, dst, pair = counts[k[0], w], counts[k[1], w], counts[k[2], w]
+    fan, contact, service = counts[k[3], w], counts[k[4], w], counts[k[5], w]
+    out[0] = src[SRC_FLOWS]
+    out[1] = _share(src[SRC_FAILED], src[SRC_FLOWS])
+    out[2] = src[SRC_PEERS]
+    out[3] = src[SRC_SERVICES]
+    out[4] = fan[FAN_PEERS]
+    out[5] = _share(fan[FAN_FAILED_PEERS], fan[FAN_PEERS])
+    out[6] = pair[PAIR_PORTS]
+    out[7] = contact[CONTACTS]
+    out[8] = _share(contact[CONTACTS_FAILED], contact[CONTACTS])
+    out[9] = dst[DST_FLOWS]
+    out[10] = _share(dst[DST_FAILED], dst[DST_FLOWS])
+    out[11] = dst[DST_SOURCES]
+    out[12] = service[SERVICE_SOURCES]
+    out[13] = service[SERVICE_PACKETS]
+    out[14] = pair[PAIR_OUT]
+    out[15] = (pair[PAIR_OUT] - pair[PAIR_IN]) / (pair[PAIR_OUT] + pair[PAIR_IN] + 1.0)
+    out[16] = (src[SRC_OUT] - src[SRC_IN]) / (src[SRC_OUT] + src[SRC_IN] + 1.0)
 
 
 @compiled
@@ -178,19 +192,23 @@ def update_windows(
     amounts: I64,
     spans: I64,
     ring_time: I64,
-    ring_hash: U64,
+    ring_slot: I64,
     ring_amount: I64,
     marks: I64,
     keys: U64,
     values: I64,
     used: I64,
+    counts: I64,
+    slot_key: U64,
+    free: I64,
     out: F64,
 ) -> int:
     """Slide every window over the flows in turn; return how many the ring had to forget early.
 
     `marks[0]` counts flows ever seen, `marks[1 + w]` is the oldest flow still inside window `w`
-    (the last window is the longest and decides what the ring must hold).
-    """  # fmt: skip
+    (the last window is the longest and decides what the ring must hold). `counts[slot, w]` are a key's
+    counters; `free[-1]` slots are free, listed in `free`, the next one last.
+    """
     capacity = ring_time.size
     windows = spans.size
     forgotten = 0
@@ -208,20 +226,86 @@ def update_windows(
                 if full and ring_time[at] >= now - spans[w]:
                     forgotten += 1
                 full = False
-                _count(keys, values, used, w * 32, -1, ring_hash[at], ring_amount[at])
+                _count(counts, w, -1, ring_slot[at], ring_amount[at])
                 marks[1 + w] += 1
+                if w == windows - 1:
+                    for j in range(KEYS):
+                        slot = ring_slot[at, j]
+                        if counts[slot, w, 0] == 0:
+                            drop(keys, values, used, slot_key[slot])
+                            free[free[-1]] = slot
+                            free[-1] += 1
         at = head % capacity
         ring_time[at] = now
-        for j in range(ring_hash.shape[1]):
-            ring_hash[at, j] = hashes[i, j]
+        for j in range(KEYS):
+            key = mix(hashes[i, j], j + 1)
+            slot = get(keys, values, key) - 1
+            if slot < 0:
+                free[-1] -= 1
+                slot = free[free[-1]]
+                slot_key[slot] = key
+                put(keys, values, used, key, slot + 1)
+            ring_slot[at, j] = slot
         for j in range(ring_amount.shape[1]):
             ring_amount[at, j] = amounts[i, j]
         marks[0] = head + 1
         for w in range(windows):
-            _count(keys, values, used, w * 32, 1, ring_hash[at], ring_amount[at])
-        for w in range(windows):
-            _read(keys, values, w * 32, ring_hash[at], out[i, w * WINDOW_COLUMNS : (w + 1) * WINDOW_COLUMNS])
+            _count(counts, w, 1, ring_slot[at], ring_amount[at])
+            _read(counts, w, ring_slot[at], out[i, w * WINDOW_COLUMNS : (w + 1) * WINDOW_COLUMNS])
     return forgotten
+
+
+@inlined
+def _slot(keys: U64, values: I64, used: I64, key: Any, slot_key: U64, clock: I64) -> Any:
+    """Return the slot of a key and whether it is new; when all are taken the oldest-made one is reused."""
+    slot = get(keys, values, key) - 1
+    if slot >= 0:
+        return slot, False
+    slot = clock[0] % slot_key.size
+    clock[0] += 1
+    if slot_key[slot] != 0:
+        drop(keys, values, used, slot_key[slot])
+    slot_key[slot] = key
+    put(keys, values, used, key, slot + 1)
+    return slot, True
+
+
+@compiled
+def update_sketch(
+    minutes: I64,
+    hashes: U64,
+    items: U64,
+    marking: npt.NDArray[np.bool_],
+    keys: U64,
+    values: I64,
+    used: I64,
+    slot_key: U64,
+    cells: I32,
+    clock: I64,
+    out: F64,
+) -> None:
+    """Mark the items of the flows that are `marking`; tell of every flow how many its key had in a day.
+
+    Minutes never run backwards. A cell holds the minute it was last marked, counted from 1; 0 is never.
+    """
+    for i in range(minutes.size):
+        now = minutes[i] + 1
+        if marking[i]:
+            slot, new = _slot(keys, values, used, hashes[i], slot_key, clock)
+            if new:
+                for c in range(CELLS):
+                    cells[slot, c] = 0
+            cells[slot, np.int64(items[i] >> np.uint64(58))] = now
+        else:
+            slot = get(keys, values, hashes[i]) - 1
+            if slot < 0:
+                out[i] = 0.0
+                continue
+        oldest = np.int32(max(now - DAY_MINUTES, 0))
+        marked = 0
+        for c in range(CELLS):
+            marked += cells[slot, c] > oldest
+        out[i] = _ESTIMATE[marked]
 
 
 @inlined
@@ -254,6 +338,46 @@ def _spread(values: F64, count: Any, scratch: F64) -> Any:
     return middle, _median(scratch, count) / max(middle, 1e-9)
 
 
+@inlined
+def _alike(slot_time: I64, slot_size: F64, held: Any, time: Any, size: Any, span: Any) -> Any:
+    """Return how many of the remembered flows are recent, and how many of those are alike in size."""
+    alike = 0
+    recent = 0
+    for h in range(held):
+        if abs(slot_time[h] - time) <= span:
+            recent += 1
+            if (
+                abs(slot_size[h, 0] - size[0]) <= 0.1
+                and abs(slot_size[h, 1] - size[1]) <= 0.1
+                and abs(slot_size[h, 2] - size[2]) <= 0.25
+            ):
+                alike += 1
+    return recent, alike
+
+
+@inlined
+def _rhythm(slot_time: I64, slot_size: F64, n: Any, gaps: F64, scratch: F64, out: F64) -> None:
+    """Write the spread of sizes, the period, its spread and the mean gap of the last of `n` flows."""
+    held = min(n, RECALL)
+    for h in range(held):
+        gaps[h] = slot_size[h, 3]
+    middle, spread = _spread(gaps, held, scratch)
+    out[2] = spread if middle > 0 else 0.0
+    early = slot_time[0]
+    late = early
+    for h in range(held):
+        early = min(early, slot_time[h])
+        late = max(late, slot_time[h])
+    out[6] = (late - early) * 1e-9 / (held - 1)
+    for h in range(held - 1):
+        a = slot_time[(n - held + h) % RECALL]
+        b = slot_time[(n - held + h + 1) % RECALL]
+        gaps[h] = abs(b - a) * 1e-9
+    middle, spread = _spread(gaps, held - 1, scratch)
+    out[3] = middle
+    out[4] = min(spread, 10.0)
+
+
 @compiled
 def update_history(
     times: I64,
@@ -261,6 +385,7 @@ def update_history(
     sizes: F64,
     span: int,
     horizon: int,
+    telling: int,
     keys: U64,
     values: I64,
     used: I64,
@@ -269,76 +394,67 @@ def update_history(
     slot_first: I64,
     slot_time: I64,
     slot_size: F64,
+    slot_hours: I64,
     clock: I64,
     out: F64,
 ) -> None:
     """Remember the last flows under every hash, and compare each flow with those before it.
 
-    A slot is a ring of `RECALL` flows; when all slots are taken the oldest-made one is reused.
-    `sizes[i]` holds log1p of payload out, payload in and packets; `span` bounds what is recent and
-    `horizon` the age that is told, both in nanoseconds.
-    """  # fmt: skip
-    slots = slot_key.size
+    A slot is a ring of `RECALL` flows. `sizes[i]` holds log1p of payload out, payload in and packets, and
+    payload out; `span` bounds what is recent and `horizon` the age that is told, both in nanoseconds.
+    `telling` is `AGE`, `ALIKE` or `RHYTHM`. `slot_hours` holds the latest hour and, a bit an hour, in which
+    of the 24 up to then there were flows.
+    """
     gaps = np.empty(RECALL)
     scratch = np.empty(RECALL)
     for i in range(times.size):
-        key = hashes[i]
-        slot = get(keys, values, key) - 1
-        if slot < 0:
-            slot = clock[0] % slots
-            clock[0] += 1
-            if slot_key[slot] != 0:
-                add(keys, values, used, slot_key[slot], -(slot + 1))
-            slot_key[slot] = key
+        slot, new = _slot(keys, values, used, hashes[i], slot_key, clock)
+        if new:
             slot_count[slot] = 0
             slot_first[slot] = times[i]
-            add(keys, values, used, key, slot + 1)
-        n = slot_count[slot]
-        at = n % RECALL
-        slot_time[slot, at] = times[i]
-        for j in range(3):
-            slot_size[slot, at, j] = sizes[i, j]
-        n += 1
+            slot_hours[slot, 0] = 0
+            slot_hours[slot, 1] = 0
+        n = slot_count[slot] + 1
         slot_count[slot] = n
-        held = min(n, RECALL)
-        alike = 0
-        recent = 0
-        for h in range(held):
-            if abs(slot_time[slot, h] - times[i]) <= span:
-                recent += 1
-                if (
-                    abs(slot_size[slot, h, 0] - sizes[i, 0]) <= 0.1
-                    and abs(slot_size[slot, h, 1] - sizes[i, 1]) <= 0.1
-                    and abs(slot_size[slot, h, 2] - sizes[i, 2]) <= 0.25
-                ):
-                    alike += 1
-        out[i, 0] = alike
-        out[i, 1] = alike / recent
-        out[i, 2] = np.nan
-        out[i, 3] = np.nan
-        out[i, 4] = np.nan
-        out[i, 5] = n
-        out[i, 6] = np.nan
-        out[i, 7] = min(max(times[i] - slot_first[slot], 0), horizon) * 1e-9
-        if held >= 4:
-            for h in range(held):
-                gaps[h] = np.expm1(slot_size[slot, h, 0])
-            middle, spread = _spread(gaps, held, scratch)
-            out[i, 2] = spread if middle > 0 else 0.0
-            first = n - held
-            early = slot_time[slot, 0]
-            late = early
-            for h in range(held):
-                early = min(early, slot_time[slot, h])
-                late = max(late, slot_time[slot, h])
-            out[i, 6] = (late - early) * 1e-9 / (held - 1)
-            for h in range(held - 1):
-                a = slot_time[slot, (first + h) % RECALL]
-                b = slot_time[slot, (first + h + 1) % RECALL]
-                gaps[h] = abs(b - a) * 1e-9
-            middle, spread = _spread(gaps, held - 1, scratch)
-            out[i, 3] = middle
-            out[i, 4] = min(spread, 10.0)
+        row = out[i]
+        row[5] = n
+        row[7] = min(max(times[i] - slot_first[slot], 0), horizon) * 1e-9
+        if telling == AGE:
+            continue
+        at = (n - 1) % RECALL
+        slot_time[slot, at] = times[i]
+        for j in range(4):
+            slot_size[slot, at, j] = sizes[i, j]
+        recent, alike = _alike(slot_time[slot], slot_size[slot], min(n, RECALL), times[i], sizes[i], span)
+        row[0] = alike
+        row[1] = alike / recent
+        if telling == ALIKE:
+            continue
+        row[2] = np.nan
+        row[3] = np.nan
+        row[4] = np.nan
+        row[6] = np.nan
+        if n >= 4:
+            _rhythm(slot_time[slot], slot_size[slot], n, gaps, scratch, row)
+        row[8] = _hours(slot_hours[slot], times[i] // 3_600_000_000_000)
+
+
+@inlined
+def _hours(known: I64, hour: Any) -> Any:
+    """Note a flow in `hour` and return in how many of the 24 hours up to the latest there were flows."""
+    behind = known[0] - hour
+    if behind < 0:
+        known[1] = (known[1] << min(-behind, 24)) & 0xFFFFFF
+        known[0] = hour
+        behind = 0
+    if behind < 24:
+        known[1] |= 1 << behind
+    bits = known[1]
+    count = 0
+    while bits:
+        bits &= bits - 1
+        count += 1
+    return count
 
 
 @compiled

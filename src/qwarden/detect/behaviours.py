@@ -69,6 +69,12 @@ class Row:
         return apart
 
     @property
+    def hour_share(self) -> F64:
+        """How much of the flow fits into an hour: what it sent counts at its end, but took all its time."""
+        share: F64 = np.minimum(1.0, 3600.0 / np.maximum(self.duration_s, 1.0))
+        return share
+
+    @property
     def polled(self) -> Mask:
         """Services that clients visit regularly by their nature."""
         usual = self.service_infrastructure + self.service_dhcp + self.service_name + self.service_login
@@ -113,10 +119,11 @@ def _one_way_burst(r: Row, packets: float, rate: float) -> Mask:
     return (r.packets_out >= packets) & (r.packets_per_s >= rate) & (r.packets_in <= 0.1 * r.packets_out)
 
 
-def _pelted(r: Row) -> Mask:
+def _pelted(r: Row, gap_s: float) -> Mask:
     """A service under hundreds of packets that come faster than anybody asks: many sources, or no pause."""
-    hurried = (r.contact_gap_s < 0.2) | (r.service_sources_300s >= 50) | (r.packets_out >= 40)
-    return (r.service_packets_300s >= 400) & hurried
+    hurried = (r.contact_gap_s < gap_s) | (r.service_sources_300s >= 50) | (r.packets_out >= 40)
+    pelted: Mask = (r.service_packets_300s >= 400) & hurried
+    return pelted
 
 
 BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
@@ -125,6 +132,12 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
         lambda r: (r.udp > 0) & (r.service_dhcp > 0)
         & ((r.service_sources_300s >= 40) | ((r.destination_group > 0) & (r.service_packets_300s >= 100))),
         ("service_packets_300s", "packets_per_s"),
+    ),
+    Behaviour(
+        "address_probing", "address after address asked of the DHCP server", "T1018", "medium", BY_SOURCE,
+        lambda r: (r.udp > 0) & (r.service_dhcp > 0) & (r.packets_in > 0)
+        & ((r.contacts_300s >= 5) | (r.packets_out >= 10)),
+        ("contacts_300s", "packets_out", "contact_gap_s"), least=3,
     ),
     Behaviour(
         "arp_sweep", "ARP sweep", "T1018", "medium", BY_SOURCE,
@@ -146,13 +159,14 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     Behaviour(
         "flood_syn", "TCP SYN flood", "T1498.001", "high", BY_VICTIM,
         lambda r: (r.tcp > 0) & (r.empty | (r.failed > 0)) & (r.pair_ports_300s < 50)
-        & (_one_way_burst(r, 300, 100) | _pelted(r)),
+        # A client that is refused tries again a hundred times a second; floods send a thousand and more.
+        & (_one_way_burst(r, 300, 100) | _pelted(r, 0.006)),
         ("victim_flows_300s", "victim_failed_share_300s", "packets_per_s"),
     ),
     Behaviour(
         "flood_udp", "UDP flood", "T1498.001", "high", BY_VICTIM,
         lambda r: (r.udp > 0) & (r.packets_in <= 0.1 * r.packets_out)
-        & (_one_way_burst(r, 300, 200) | (_pelted(r) & (r.destination_group == 0))
+        & (_one_way_burst(r, 300, 200) | (_pelted(r, 0.2) & (r.destination_group == 0))
            | ((r.pair_ports_300s >= 20) & ((r.packets_out >= 3) | (r.payload_out >= 1000)))),
         ("packets_per_s", "victim_flows_300s", "upload_share"),
     ),
@@ -176,16 +190,18 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     ),
     Behaviour(
         "scan_vertical", "port scan of one host", "T1046", "medium", BY_SOURCE,
-        lambda r: (r.tcp + r.udp > 0) & r.probe & ((r.pair_ports_300s >= 10) | (r.pair_ports_1h >= 15)),
-        ("pair_ports_300s", "pair_ports_1h", "source_failed_share_300s"), least=3,
+        lambda r: (r.tcp + r.udp > 0) & r.probe
+        & ((r.pair_ports_300s >= 10) | (r.pair_ports_1h >= 15) | (r.pair_tried_1d >= 15)),
+        ("pair_ports_300s", "pair_ports_1h", "pair_tried_1d", "source_failed_share_300s"), least=3,
     ),
     Behaviour(
         "scan_horizontal", "scan of many hosts", "T1046", "medium", BY_SOURCE,
         lambda r: (r.destination_group == 0) & r.probe & (r.arp == 0)
         & (((r.fan_peers_300s >= 8) & (r.fan_failed_share_300s >= 0.3))
            | ((r.fan_peers_1h >= 12) & (r.fan_failed_share_1h >= 0.3))
+           | ((r.fan_tried_1d >= 20) & (r.fan_failed_share_1h >= 0.8))
            | ((r.icmp > 0) & (r.fan_peers_300s >= 8))),
-        ("fan_peers_300s", "fan_peers_1h", "fan_failed_share_300s"), least=3,
+        ("fan_peers_300s", "fan_peers_1h", "fan_tried_1d", "fan_failed_share_300s"), least=3,
     ),
     Behaviour(
         "dead_c2", "retries to a dead server", "T1008", "medium", BY_PAIR_PORT,
@@ -213,7 +229,7 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     Behaviour(
         "exfiltration", "large upload", "T1048", "high", BY_PAIR,
         lambda r: (r.destination_group == 0) & (r.destination_inside == 0)
-        & (((r.pair_bytes_out_1h >= 1e6) & (r.upload_share >= 0.7) & (r.payload_out >= 5e4))
+        & (((r.pair_bytes_out_1h * r.hour_share >= 1e6) & (r.upload_share >= 0.7) & (r.payload_out >= 5e4))
            | ((r.pair_bytes_out_1h >= 2.5e5) & (r.upload_share >= 0.9) & (r.payload_out >= 2e5)
               & (r.service_web + r.service_mail == 0))
            | ((r.icmp > 0) & (r.pair_bytes_out_1h >= 1e5) & (r.packets >= 100))),
@@ -222,12 +238,25 @@ BEHAVIOURS: Final[tuple[Behaviour, ...]] = (
     Behaviour(
         "beacon", "beaconing to a server", "T1071.001", "high", BY_PAIR,
         lambda r: (r.destination_group + r.destination_inside == 0) & (r.tcp + r.udp > 0)
-        & (((r.contacts_1h >= 6) & (r.contacts_failed_share_1h < 0.5)
-            & r.regular & (r.period_s <= 400) & (r.polled == 0))
-           | ((r.duration_s >= 30) & (r.packets >= 12)
-              & (r.packets_per_s <= 6) & (r.pauses >= 4) & (r.pause_variation <= 0.6))),
-        ("period_spread", "period_s", "alike_share", "contacts_1h", "pause_variation", "pause_mean_s"),
-        least=3,
+        & (r.contacts_1h >= 6) & (r.contacts_failed_share_1h < 0.5) & (r.state_midstream == 0)
+        & r.regular & (r.period_s <= 400) & (r.polled == 0) & (r.packets <= 60),
+        ("period_spread", "period_s", "alike_share", "contacts_1h"), least=3,
+    ),
+    Behaviour(
+        "heartbeat", "regular signals inside one connection", "T1071.001", "high", BY_PAIR,
+        lambda r: (r.destination_group + r.destination_inside == 0) & (r.tcp + r.udp > 0)
+        & (r.duration_s >= 30) & (r.packets >= 12) & (r.packets_per_s <= 6)
+        & (r.pauses >= 4) & (r.pause_variation <= 0.6),
+        ("pause_variation", "pause_mean_s", "pauses", "payload_a_pause"), least=4,
+    ),
+    Behaviour(
+        "long_connection", "connection that stays open", "T1071", "info", BY_PAIR_PORT,
+        lambda r: (r.tcp > 0) & (r.failed == 0)
+        & (((r.duration_s >= 1500) & (r.contacts_ever <= 1))
+           | ((r.duration_s >= 200) & (r.state_midstream > 0) & (r.contact_age_s >= 1500)))
+        & (r.destination_group + r.destination_inside == 0) & (r.destination_sources_1d <= 2)
+        & (r.service_web == 0) & (r.polled == 0),
+        ("duration_s", "destination_sources_1d", "payload_a_pause"),
     ),
 )  # fmt: skip
 """In order of precedence: a flow that fits several takes the first."""

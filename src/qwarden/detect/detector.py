@@ -25,7 +25,7 @@ from qwarden.core.errors import InputError, UnreadableError, UsageError
 from qwarden.core.events import Event
 from qwarden.core.lists import IGNORE, Lists
 from qwarden.core.progress import SILENT, Progress
-from qwarden.detect.behaviours import NO_BEHAVIOUR, name_behaviours
+from qwarden.detect.behaviours import BEHAVIOURS, NO_BEHAVIOUR, SEVERITIES, name_behaviours
 from qwarden.detect.early import EarlyLane
 from qwarden.detect.enrichment import Enricher
 from qwarden.detect.evidence import Evidence
@@ -47,6 +47,9 @@ Look = Callable[["Detection"], None]
 
 _PIECE: Final = 1 << 16
 """Flows scored at once: bounds the memory of their feature rows."""
+
+NOTE: Final = SEVERITIES[0]
+"""Severity of what is worth a note, and nothing more."""
 
 EARLY_SHARE: Final = 0.1
 """What flows that still run have of the false-positive budget, beside all of it for those that ended."""
@@ -166,6 +169,8 @@ class Detector:
                 f"{self._fpr:g}: its calibration flows allow {model.least_fpr:.2g} and more; "
                 "give a larger --fpr or detect.fpr"
             )
+        # By behaviour; the last stands for none.
+        self._told_of = np.array([settings.notes or b.severity != NOTE for b in BEHAVIOURS] + [True])
         self._explainer = Explainer(model)
         self._lists = lists or Lists(ignore=settings.ignore)
 
@@ -313,7 +318,7 @@ class _Stream:
         if flows.size:
             scores = detector._model.score(rows, named, early=True)
             told = scores.p_value <= detector._early_fpr
-            told &= ~silenced(flows, named, rules)
+            told &= detector._told_of[named] & ~silenced(flows, named, rules)
             piece = Scored(self._source, self._epoch, flows, rows, named, scores, told, early=True)
             self._raise(piece, moments[chosen])
 
@@ -340,7 +345,7 @@ class _Stream:
         rows = self._features.rows(flows)
         named = name_behaviours(rows)
         scores = detector._model.score(rows, named)
-        told = (scores.p_value <= detector._fpr) & (named != NO_BEHAVIOUR)
+        told = (scores.p_value <= detector._fpr) & (named != NO_BEHAVIOUR) & detector._told_of[named]
         quiet = told & silenced(flows, named, rules)
         account.scored -= int(quiet.sum())
         account.suppressed += int(quiet.sum())

@@ -27,9 +27,11 @@ ALSO: Final = {
     "exfiltration": ("dns_tunnel", "covert_channel"),
     "scan_horizontal": ("arp_sweep",),
     "arp_flood": ("arp_sweep", "arp_spoofing"),
+    "beacon": ("heartbeat",),
 }
 """Right names beside a kind's own: data leave through name queries or extension headers, a scan of the
-sender's own network is seen as an ARP sweep, and the range calls every abuse of ARP a flood."""
+sender's own network is seen as an ARP sweep, the range calls every abuse of ARP a flood, and a beacon may
+live inside one connection."""
 
 
 @dataclass(frozen=True, slots=True)

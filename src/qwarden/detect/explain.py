@@ -58,6 +58,11 @@ _PHRASES: Final = {
     "period_s": "a contact every {} s",
     "period_spread": "spread of the intervals {}",
     "contacts_ever": "{} contacts so far",
+    "contact_hours": "contacts to this service in {} hours",
+    "pair_tried": "about {} ports of this host tried in vain",
+    "fan_tried": "about {} hosts tried in vain on this port",
+    "victim_triers": "about {} sources tried the destination in vain",
+    "destination_sources": "about {} sources of the destination",
     "contact_gap_s": "{} s from one contact to the next on average",
     "contact_age_s": "first contact to this service {} s ago",
     "fan_alike": "{} sessions alike in size on this port, over all hosts",
@@ -70,7 +75,7 @@ _PHRASES: Final = {
     "payload_a_pause": "{} B from one pause to the next",
 }
 
-_SPANS: Final = {"_300s": " in 300 s", "_1h": " in an hour"}
+_SPANS: Final = {"_300s": " in 300 s", "_1h": " in an hour", "_1d": " within a day"}
 
 
 def describe(name: str, value: float, usual: float) -> str:

@@ -41,8 +41,14 @@ _SERVICE_OF_PORT[1024:49152] = _REGISTERED
 for _at, _ports in enumerate(SERVICES.values()):
     _SERVICE_OF_PORT[list(_ports)] = _at
 
+# UDP services that are asked; the last place is that of no port, -1.
+_IS_ASKED: Final = np.append(
+    np.isin(_SERVICE_OF_PORT, [list(SERVICES).index(s) for s in ("name", "dhcp", "infrastructure")]), False
+)
+
 _STATE: Final = {name: at for at, name in enumerate(TCP_STATES)}
 _FAILED_STATES: Final = np.array([_STATE[s] for s in ("S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR")])
+_HALF_SEEN_STATES: Final = np.array([_STATE[s] for s in ("RSTOS0", "RSTRH", "SH", "SHR")])
 _RESET_STATES: Final = np.array([_STATE["RSTO"], _STATE["RSTR"]])
 
 MEASURED_NAMES: Final = (
@@ -70,13 +76,18 @@ def failed(flows: Flows) -> npt.NDArray[np.bool_]:
     """Return whether each flow is a failed attempt to reach a service.
 
     TCP: no completed handshake, or a reset before any answer; UDP, ICMP echo and ARP: no reply,
-    unless the destination is a group address, which need not reply.
+    unless the destination is a group address, which need not reply, or the datagram is itself the answer of
+    a service (SSDP and multicast DNS answer from their port). A source that lost packets shows handshakes
+    that seem incomplete: who got data, or several packets where a refusal takes one, was answered.
     """
     state = flows["tcp_state"]
     tcp = flows["proto"] == 6
     silent = flows["packets_in"] == 0
-    tcp_failed = np.isin(state, _FAILED_STATES) | (np.isin(state, _RESET_STATES) & (flows["payload_in"] == 0))
-    expects = np.isin(flows["proto"], (17, PROTO_ARP)) | np.isin(flows["icmp_type"], (8, 128))
+    answered = (flows["payload_in"] > 0) | (flows["packets_in"] >= 3)
+    incomplete = np.isin(state, _FAILED_STATES) & ~(answered & np.isin(state, _HALF_SEEN_STATES))
+    tcp_failed = incomplete | (np.isin(state, _RESET_STATES) & (flows["payload_in"] == 0))
+    asks = (flows["proto"] == 17) & ~(_IS_ASKED[flows["src_port"]] & ~_IS_ASKED[flows["dst_port"]])
+    expects = asks | (flows["proto"] == PROTO_ARP) | np.isin(flows["icmp_type"], (8, 128))
     result: npt.NDArray[np.bool_] = np.where(tcp, tcp_failed, expects & silent & ~is_group(flows))
     return result
 

@@ -25,7 +25,8 @@ CAPTURE_MAGICS: Final = {
 ZEEK, EVE, NFDUMP, AZURE = "zeek-conn", "eve", "nfdump", "azure"
 ZEEK_ALERTS: Final = frozenset({"zeek-notice", "zeek-signatures", "zeek-intel"})
 """Logs of Zeek's that are alerts."""
-READ: Final = frozenset({"pcap", "pcapng", ZEEK, EVE, NFDUMP, AZURE}) | ZEEK_ALERTS | TABLES
+ZEEK_DHCP: Final = "zeek-dhcp"
+READ: Final = frozenset({"pcap", "pcapng", ZEEK, ZEEK_DHCP, EVE, NFDUMP, AZURE}) | ZEEK_ALERTS | TABLES
 """The formats that are read."""
 
 NFDUMP_MAGICS: Final = tuple(b"\x0c\xa5" + version + b"\0" for version in (b"\1", b"\2", b"\3"))
@@ -92,13 +93,13 @@ def other_log(kind: str) -> str:
     """Return what is said of a log that is recognised but not read.
 
     >>> other_log("zeek-dns")
-    "Zeek's dns.log is not read; of Zeek's logs conn, notice, signatures and intel are"
+    "Zeek's dns.log is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are"
     """
     if kind in REFUSED:
         return refusal(kind)
     name = kind.removeprefix("zeek-") if "-" in kind else ""
     which = f"Zeek's {name}.log" if name else "this log of Zeek's"
-    return f"{which} is not read; of Zeek's logs conn, notice, signatures and intel are"
+    return f"{which} is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are"
 
 
 def unescape(text: bytes) -> bytes:
@@ -118,6 +119,8 @@ def _json_kind(line: bytes) -> str:
         return _zeek(told[1], b'"ts"' in line)
     if line.startswith(b'{"ts"') and b'"note":"' in line and b'"msg"' in line:
         return "zeek-notice"
+    if line.startswith(b'{"ts"') and b'"msg_types"' in line and b'"lease_time"' in line:
+        return ZEEK_DHCP
     if b'"id.orig_h"' in line and any(b'"' + name + b'"' in line for name in _TELLING):
         return ZEEK
     return "zeek" if line.startswith(b'{"ts"') else ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwarden.detect.features import FeatureExtractor, failed
-from qwarden.detect.windows import CONTEXT_NAMES, SPANS, HostWindows
+from qwarden.detect.windows import CONTEXT_NAMES, SPANS, HostWindows, host_hashes, tried
 from qwarden.formats.flows import Flows, unknown_flows
 
 SECOND = 1_000_000_000
@@ -93,15 +96,17 @@ def retell(flows: Flows, i: int) -> dict[str, float]:
         return np.flatnonzero(mask)[-24:]
 
     def age(mask: np.ndarray) -> float:
-        return float(np.clip(at[i] - at[np.flatnonzero(mask)[0]], 0, 3600 * SECOND)) * 1e-9
+        return float(np.clip(at[i] - at[np.flatnonzero(mask)[0]], 0, 86_400 * SECOND)) * 1e-9
 
     contact, fan = held(src & dst & port), held(src & port)
     recent = abs(at[fan] - at[i]) <= 300 * SECOND
     many = len(contact) >= 4
+    hours = [int(t) // (3600 * SECOND) for t in at[np.flatnonzero(src & dst & port)]]
     return {
         "contacts_ever": (src & dst & port).sum(),
         "contact_gap_s": np.ptp(at[contact]) * 1e-9 / (len(contact) - 1) if many else np.nan,
         "contact_age_s": age(src & dst & port),
+        "contact_hours_1d": len({h for h in hours if h > max(hours) - 24}),
         "fan_alike": (close[fan] & recent).sum(),
         "fan_alike_share": (close[fan] & recent).sum() / recent.sum(),
         "destination_age_s": age(dst),
@@ -110,13 +115,74 @@ def retell(flows: Flows, i: int) -> dict[str, float]:
 
 
 @settings(max_examples=25)
-@given(seed=st.integers(0, 2**32 - 1), span_s=st.sampled_from([30, 900, 9000]))
+@given(seed=st.integers(0, 2**32 - 1), span_s=st.sampled_from([30, 900, 9000, 400_000]))
 def test_every_history_column_equals_a_retelling(seed: int, span_s: int) -> None:
     flows = random_flows(seed, 160, span_s)
     context = HostWindows(capacity=1 << 9, services=256).update(flows, failed(flows))
     for i in range(0, len(flows), 7):
         for key, value in retell(flows, i).items():
             np.testing.assert_allclose(context[i, CONTEXT_NAMES.index(key)], value, err_msg=f"{i} {key}")
+
+
+def cell(word: int) -> int:
+    """The cell of a hash: its six highest bits."""
+    return int(word) >> 58
+
+
+def resketch(flows: Flows, i: int) -> dict[str, float]:
+    """Linear counting over every flow of the day up to this one: the marked cells of 64."""
+    seen, hashes = flows[: i + 1], host_hashes(flows[: i + 1])
+    inside = seen["end_ns"] // (60 * SECOND) > seen["end_ns"][i] // (60 * SECOND) - 1440
+    vain = tried(seen, failed(seen))
+
+    def count(key: int, item: int, mask: np.ndarray) -> float:
+        marked = {cell(word) for word in hashes[mask & (hashes[:, key] == hashes[i, key]), item]}
+        return -64 * log(1 - len(marked) / 64)
+
+    destination, pair, fan, contact = range(1, 5)
+    return {
+        "pair_tried_1d": count(pair, contact, inside & vain),
+        "fan_tried_1d": count(fan, contact, inside & vain),
+        "victim_triers_1d": count(destination, pair, inside & vain),
+        "destination_sources_1d": count(destination, pair, inside),
+    }
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), span_s=st.sampled_from([900, 100_000, 400_000]))
+def test_every_column_of_a_day_equals_a_recount(seed: int, span_s: int) -> None:
+    flows = random_flows(seed, 160, span_s)
+    context = HostWindows(capacity=1 << 9, services=256).update(flows, failed(flows))
+    for i in range(0, len(flows), 7):
+        for key, value in resketch(flows, i).items():
+            np.testing.assert_allclose(context[i, CONTEXT_NAMES.index(key)], value, err_msg=f"{i} {key}")
+
+
+@pytest.mark.parametrize("ports", [3, 9, 30, 100])
+def test_a_day_s_count_is_near_the_number_of_ports(ports: int) -> None:
+    estimates = []
+    for seed in range(20):
+        flows = random_flows(seed, ports, 80_000)
+        flows["src_lo"], flows["dst_lo"], flows["proto"], flows["tcp_state"] = 1, 2 + seed, 6, 0
+        flows["dst_port"] = np.arange(ports) + 100 * seed
+        context = HostWindows(capacity=1 << 9, services=256).update(flows, np.ones(ports, bool))
+        estimates.append(context[-1, CONTEXT_NAMES.index("pair_tried_1d")])
+    assert abs(np.mean(estimates) - ports) <= max(0.7, 0.1 * ports)
+
+
+def test_hundreds_of_ports_are_at_least_hundreds() -> None:
+    flows = random_flows(1, 2000, 80_000)
+    flows["src_lo"], flows["dst_lo"], flows["proto"], flows["tcp_state"] = 1, 2, 6, 0
+    flows["dst_port"] = np.arange(2000)
+    context = HostWindows().update(flows, np.ones(2000, bool))
+    assert context[-1, CONTEXT_NAMES.index("pair_tried_1d")] > 200
+
+
+def test_a_forgotten_key_starts_anew() -> None:
+    flows = random_flows(3, 200, 3000)
+    flows["src_lo"] = np.arange(200) // 50 + 1
+    context = HostWindows(capacity=1 << 9, services=1).update(flows, failed(flows))
+    assert context[:, CONTEXT_NAMES.index("contacts_ever")].max() < 50
 
 
 @settings(max_examples=20)

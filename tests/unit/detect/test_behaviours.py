@@ -33,6 +33,10 @@ PATTERNS = {
     "guessing": session(11, 6.0, port=22, payload_out=1800, payload_in=2400, packets_out=14, packets_in=12),
     "dead_c2": in_order(*[failed_syn(dst="203.0.113.9", port=8443, at_s=9.0 * n) for n in range(27)]),
     "beacon": session(10, 30.0, dst="203.0.113.9", port=8080, payload_out=250, payload_in=180),
+    "heartbeat": make_flow(
+        dst="203.0.113.9", port=443, packets_out=16, packets_in=16, lasts_s=280.0,
+        pauses=14, pause_mean=20.0, pause_std=2.0,
+    ),
     "arp_sweep": in_order(*[arp(f"10.0.0.{n}", src_mac=7, at_s=0.2 * n) for n in range(60)]),
     "arp_spoofing": in_order(*[arp(f"10.0.0.{n}", packets_out=30, lasts_s=58.0, at_s=n) for n in range(4)]),
     "arp_flood": in_order(*[arp("10.0.0.1", src_mac=n, at_s=0.01 * n) for n in range(60)]),
@@ -46,6 +50,10 @@ PATTERNS = {
     "covert_channel": make_flow(proto=58, port=-1, packets_out=19, packets_in=18, ext_header_bytes=24_000),
     "dns_tunnel": session(40, 2.0, proto=17, port=53, packets_out=1, packets_in=1, size_mean_out=140.0),
     "exfiltration": make_flow(dst="203.0.113.9", payload_out=6_000_000, bytes_out=6_200_000, lasts_s=40.0),
+    "address_probing": session(6, 0.5, dst="10.0.0.1", proto=17, port=67, packets_out=2, packets_in=2),
+    "long_connection": make_flow(
+        dst="203.0.113.9", port=5228, lasts_s=3357.0, packets_out=71, packets_in=71, payload_in=36_000
+    ),
 }  # fmt: skip
 
 
@@ -72,6 +80,22 @@ VARIANTS = {
             16, 30.0, dst="203.0.113.9", payload_out=83_000, bytes_out=86_000, payload_in=4_000
         ),
     },
+    "scan_vertical": {
+        "a port every ten minutes": in_order(*[failed_syn(port=p, at_s=600.0 * p) for p in range(1, 25)]),
+    },
+    "scan_horizontal": {
+        "a host every ten minutes": in_order(
+            *[failed_syn(dst=f"10.0.1.{h}", port=445, at_s=600.0 * h) for h in range(1, 31)]
+        ),
+    },
+    "long_connection": {
+        "cut into reports of five minutes": in_order(
+            *[
+                make_flow(dst="203.0.113.9", port=4000, at_s=300.0 * n, lasts_s=299.0, state="OTH")
+                for n in range(8)
+            ]
+        ),
+    },
     "flood_udp": {
         "large datagrams to many ports": in_order(
             *[
@@ -82,15 +106,9 @@ VARIANTS = {
             ]
         ),
     },
-    "beacon": {
-        "a heartbeat inside one connection": make_flow(
-            dst="203.0.113.9", port=443, packets_out=16, packets_in=16, lasts_s=280.0,
-            pauses=14, pause_mean=20.0, pause_std=2.0,
-        ),
-    },
     "flood_syn": {
         "a few thousand SYN from one source, some answered": in_order(
-            *[failed_syn(port=80, at_s=0.006 * n) for n in range(500)]
+            *[failed_syn(port=80, at_s=0.002 * n) for n in range(500)]
         ),
     },
 }  # fmt: skip
@@ -107,6 +125,38 @@ BENIGN = {
     ),
     "three mistyped passwords": session(3, 8.0, port=22, payload_out=1700, payload_in=2300),
     "name queries": session(40, 5.0, proto=17, port=53, packets_out=1, packets_in=1, size_mean_out=34.0),
+    "an address asked for again": session(2, 4.0, dst="10.0.0.1", proto=17, port=67, packets_out=2),
+    "pieces of one connection, cut every five minutes": in_order(
+        *[make_flow(dst="203.0.113.9", at_s=300.0 * n, lasts_s=299.0, state="OTH") for n in range(1, 12)]
+    ),
+    "a day of mail that stays open": session(24, 3600.0, dst="203.0.113.9", port=993, lasts_s=3500.0),
+    "answers to a search for devices": in_order(
+        *[
+            make_flow(
+                proto=17, src_port=1900, port=40_000 + n, packets_out=12, packets_in=0, payload_out=3700,
+                at_s=200.0 * n,
+            )
+            for n in range(60)
+        ]
+    ),
+    "handshakes that the capture half missed": in_order(
+        *[
+            make_flow(
+                dst=f"198.51.100.{h}", state="SHR", at_s=4.0 * h, packets_out=9, packets_in=27, payload_out=-1
+            )
+            for h in range(1, 60)
+        ]
+    ),
+    "a client refused a hundred times a second": in_order(
+        *[
+            make_flow(port=902, state="REJ", packets_out=1, packets_in=1, at_s=0.01 * n, lasts_s=0.0, **EMPTY)
+            for n in range(2400)
+        ]
+    ),
+    "an upload of hours": make_flow(
+        dst="203.0.113.9", port=8443, payload_out=1_100_000, bytes_out=1_200_000, payload_in=70_000,
+        lasts_s=6480.0, state="RSTO",
+    ),
     "a lease": make_flow(src="0.0.0.0", dst="255.255.255.255", proto=17, port=67, packets_in=0),
     "one ARP request": make_flow(proto=PROTO_ARP, port=-1, packets_in=1, src_mac=3),
     "reading mail": make_flow(
@@ -120,6 +170,12 @@ BENIGN = {
 @pytest.mark.parametrize("name", BENIGN)
 def test_ordinary_traffic_fits_no_behaviour(name: str) -> None:
     assert kinds_of(BENIGN[name]) == set()
+
+
+def test_a_connection_that_stays_open_is_told_the_first_time() -> None:
+    again = session(3, 4000.0, dst="203.0.113.9", port=5228, lasts_s=3500.0)
+    named = name_behaviours(FeatureExtractor().rows(again))
+    assert named.tolist() == [KINDS.index("long_connection"), NO_BEHAVIOUR, NO_BEHAVIOUR]
 
 
 def test_unknown_columns_are_no_evidence() -> None:

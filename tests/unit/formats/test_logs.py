@@ -202,7 +202,7 @@ def test_a_log_without_connections_is_readable_and_noted(write: object) -> None:
     [
         (
             tsv([], path="dns"),
-            "Zeek's dns.log is not read; of Zeek's logs conn, notice, signatures and intel are",
+            "Zeek's dns.log is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are",
         ),
         (b'{"ts":1.5,"uid":"C1"}\n', "this log of Zeek's is not read"),
         (b"StartTime,Dur\n" * 50, "53 74 61 72"),
@@ -250,7 +250,7 @@ def test_a_folder_of_logs_is_surveyed_by_content(tmp_path: Path) -> None:
     assert [path.name for path, _ in found.unread] == ["dns.log", "ssl.log.gz"]
     assert (
         found.unread[0][1]
-        == "Zeek's dns.log is not read; of Zeek's logs conn, notice, signatures and intel are"
+        == "Zeek's dns.log is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are"
     )
     assert format_of(folder / "conn.02.log.gz") == "zeek-conn"
     (tmp_path / "other").mkdir()

@@ -51,8 +51,9 @@ def test_logs_are_found_by_content_and_others_are_named(folders: list[Path], con
     ]
     assert len(flows) == 6
     notices = [path for folder in folders for path in folder.rglob("notice.log*")]
-    assert sorted(found.sources) == sorted([*conn_logs, *flows, *notices])
-    read = {*conn_logs, *notices}
+    leases = [path for folder in folders for path in folder.rglob("dhcp.log*")]
+    assert sorted(found.sources) == sorted([*conn_logs, *flows, *notices, *leases])
+    read = {*conn_logs, *notices, *leases}
     others = [path for folder in folders for path in folder.rglob("*.log*") if path not in read]
     assert sorted(path for path, _ in found.unread) == sorted(others)
 

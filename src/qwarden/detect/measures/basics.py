@@ -92,8 +92,8 @@ def scenario(bench: Bench) -> Measured:
             "named_only_false": unscored.false_per_1000,
         },
         data="traffic range, generator qwarden.detect.scenario",
-        split=f"by seed: trained on {_runs(build.TRAINING_SEEDS)}, calibrated on "
-        f"{_runs(build.CALIBRATION_SEEDS)}, settings chosen on {_runs(build.SELECTION_SEEDS)} and "
+        split=f"by seed: trained on {_runs((*build.TRAINING_SEEDS, *build.LONG_TRAINING_SEEDS))}, calibrated on "
+        f"{_runs((*build.CALIBRATION_SEEDS, *build.LONG_CALIBRATION_SEEDS))}, settings chosen on {_runs(build.SELECTION_SEEDS)} and "
         f"{_runs(build.DEVELOPMENT_SEEDS)}; budget {model.budget:g}",
         seeds=SCENARIO_SEEDS,
         n=verdicts.attacks,

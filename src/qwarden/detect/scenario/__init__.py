@@ -6,7 +6,7 @@ here meets the width of the world and not the habits of a generator.
 
 Start reading in `write` (seed to file), then: `plan` (the network) -> `habits` (who does what when) and
 `attacks` -> `sessions` (what one exchange looks like) -> `wire` (turns to packets) -> `assembly` (packets
-to bytes) and `labels` (who they belong to).
+to bytes) and `labels` (who they belong to). `telling` says what logs would have told of it.
 
 >>> import tempfile
 >>> from pathlib import Path

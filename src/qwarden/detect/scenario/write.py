@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from qwarden.core.errors import UsageError
 from qwarden.core.progress import SILENT, Progress
@@ -26,7 +27,7 @@ SHORTEST_S: Final = 30.0
 FEWEST_HOSTS: Final = 4
 
 # Independent streams of a seed; attacks use 3 and 4 (see `attacks.play_attacks`).
-_PLAN, _BENIGN, _WIRE, _BYTES = 0, 1, 2, 5
+_PLAN, _BENIGN, _WIRE, _BYTES, _MISSED = 0, 1, 2, 5, 6
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def write_scenario(
     hosts: int | None = None,
     intensity: float = 1.0,
     kinds: Collection[str] | None = None,
+    missed: float = 0.0,
     progress: Progress | None = None,
 ) -> ScenarioSummary:
     """Write a labelled capture: ``path`` and ``path.labels.csv``.
@@ -83,6 +85,7 @@ def write_scenario(
     hosts : local machines, at least 4; by default 20 to 40, by the seed.
     intensity : how busy the people are, 1 is usual.
     kinds : kinds of attack (`KINDS`); None for all, empty for benign traffic only.
+    missed : share of the packets that the capture missed, as a busy tap does; 0 to below 1.
     progress : where to show progress.
 
     Returns
@@ -105,6 +108,8 @@ def write_scenario(
         raise UsageError(f"a scenario has {FEWEST_HOSTS} to 200 hosts, not {hosts}")
     if not 0 < intensity <= 100:
         raise UsageError(f"the intensity is between 0 and 100, not {intensity}")
+    if not 0 <= missed < 1:
+        raise UsageError(f"the share of missed packets is at least 0 and below 1, not {missed}")
     chosen = KINDS if kinds is None else tuple(kinds)
     unknown = sorted(set(chosen) - set(KINDS))
     if unknown:
@@ -120,6 +125,9 @@ def write_scenario(
         play_attacks(world, seed, chosen)
         task.advance(10)
         packets = packet_columns(wire)
+        if missed:
+            caught = _uniforms(Dice(seed, _MISSED), len(packets["time"])) >= missed
+            packets = {name: column[caught] for name, column in packets.items()}
         owners = belonging(wire, packets, plan.start_us)
         stays = ~owners.dropped[packets["conversation"]]
         packets = {name: column[stays] for name, column in packets.items()}
@@ -139,6 +147,11 @@ def write_scenario(
         Path(path), labels, seed, plan.start_us / 1e6, duration, len(plan.local), total,
         capture.bytes_written, _counts(owners.labels), _attacks(owners.labels),
     )  # fmt: skip
+
+
+def _uniforms(dice: Dice, count: int) -> npt.NDArray[np.float64]:
+    """Return `count` numbers in [0, 1)."""
+    return np.frombuffer(dice.many_bytes(4 * count), np.uint32) / 2**32
 
 
 def _checked_seed(seed: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qwarden.formats.accounting import END_OF_TIME, SourceReport
 from qwarden.formats.flows import FLOW
-from qwarden.formats.kinds import AZURE, EVE, NFDUMP, ZEEK, ZEEK_ALERTS, other_log
+from qwarden.formats.kinds import AZURE, EVE, NFDUMP, ZEEK, ZEEK_ALERTS, ZEEK_DHCP, other_log
 from qwarden.formats.mapping import Mapping
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.readers.argus import ArgusReader
@@ -27,6 +27,7 @@ from qwarden.formats.readers.sources import Source
 from qwarden.formats.readers.vpc import VpcReader
 from qwarden.formats.readers.zeek import ZeekReader
 from qwarden.formats.readers.zeek_alerts import ZeekAlertReader
+from qwarden.formats.readers.zeek_dhcp import ZeekDhcpReader
 from qwarden.formats.tables import ARGUS, CIC, NETFLOW_CSV, NFDUMP_CSV, REFUSED, TABLES, VPC
 
 _EXPECTED: Final = (
@@ -74,6 +75,8 @@ def open_stream(
         return LogStream(found, MappedReader(mapping), name, Pairing(settings))
     if found.kind in _LINES:
         return LogStream(found, _LINES[found.kind](), name)
+    if found.kind == ZEEK_DHCP:
+        return LogStream(found, ZeekDhcpReader("dhcp"), name)
     if found.kind in ZEEK_ALERTS:
         return LogStream(found, ZeekAlertReader(found.kind.removeprefix("zeek-")), name)
     if found.kind in _PARTS:

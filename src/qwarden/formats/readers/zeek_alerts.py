@@ -9,23 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import UNKNOWN
-from qwarden.formats.kinds import unescape
-from qwarden.formats.readers.fields import (
-    LATEST_NS,
-    Malformed,
-    address,
-    float_nanoseconds,
-    nanoseconds,
-    protocol,
-    short,
-    stamp,
-    wrong,
-)
+from qwarden.formats.readers.fields import address, protocol, short, wrong
 from qwarden.formats.readers.rows import COMMENT, OTHER
+from qwarden.formats.readers.zeek_records import ZeekRecordReader, record_time
 
 _TITLES: Final = {
     "notice": ("note", "msg"),
@@ -40,23 +28,10 @@ _SRC: Final = ("src", "src_addr", "id.orig_h")
 _DST: Final = ("dst", "dst_addr", "id.resp_h")
 _SRC_PORT: Final = ("src_port", "id.orig_p")
 _DST_PORT: Final = ("p", "dst_port", "id.resp_p")
-_MILLISECONDS: Final = 100_000_000_000
 
 
-class ZeekAlertReader:
-    """Reads lines of one of the logs; of JSON, `_path` says of which.
-
-    Parameters
-    ----------
-    name : ``notice``, ``signatures`` or ``intel``, where the lines do not say.
-    """
-
-    unfinished = ""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._separator, self._unset = "\t", "-"
-        self._fields: list[str] = []
+class ZeekAlertReader(ZeekRecordReader):
+    """Reads lines of one of the logs; of JSON, `_path` says of which."""
 
     def read(self, line: bytes) -> SignatureAlert | str:
         """Return the alert of a line, or what else the line is.
@@ -65,38 +40,11 @@ class ZeekAlertReader:
         ------
         Malformed : it cannot be parsed.
         """
-        line = line.strip(b"\r\n ")
-        if not line:
+        found = self.record(line)
+        if found is None:
             return COMMENT
-        if line.startswith(b"#"):
-            self._header(line)
-            return COMMENT
-        if line.startswith(b"{"):
-            record = _object(line)
-            name = record.get("_path", self._name)
-            return alert_of(name, record) if isinstance(name, str) and name in ALERT_LOGS else OTHER
-        if not self._fields:
-            raise Malformed("no #fields line before it says what its fields are")
-        cells = line.decode("utf-8", "replace").split(self._separator)
-        if len(cells) != len(self._fields):
-            raise Malformed(f"the line has {len(cells)} fields; expected {len(self._fields)}")
-        told = {
-            field: unescape(cell.encode()).decode("utf-8", "replace") if "\\" in cell else cell
-            for field, cell in zip(self._fields, cells, strict=True)
-            if cell != self._unset
-        }
-        return alert_of(self._name, told)
-
-    def _header(self, line: bytes) -> None:
-        if line.startswith(b"#separator "):
-            told = unescape(line.removeprefix(b"#separator ")).decode("latin-1")
-            self._separator = told or self._separator
-            return
-        name, *values = line.decode("utf-8", "replace").split(self._separator)
-        if name == "#unset_field" and values:
-            self._unset = values[0]
-        elif name == "#fields":
-            self._fields = values
+        name, record = found
+        return alert_of(name, record) if name in ALERT_LOGS else OTHER
 
 
 def alert_of(name: str, record: Mapping[str, Any]) -> SignatureAlert:
@@ -112,7 +60,7 @@ def alert_of(name: str, record: Mapping[str, Any]) -> SignatureAlert:
     told = short(str(record[title]))
     message = short(str(record.get(more) or ""))
     return SignatureAlert(
-        time_ns=_time(record.get("ts")),
+        time_ns=record_time(record.get("ts")),
         signature=f"{told}: {message}"[:200] if message else told,
         category=f"Zeek {name}",
         severity=UNKNOWN,
@@ -126,31 +74,6 @@ def alert_of(name: str, record: Mapping[str, Any]) -> SignatureAlert:
         dst_port=_port(record, _DST_PORT),
         proto=protocol(short(record.get("proto"), 20)),
     )
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(f"it is no JSON: {str(error)[:80]}") from None
-    if not isinstance(record, dict):
-        raise Malformed("it is no JSON object")
-    return record
-
-
-def _time(value: object) -> int:
-    """Return the time of a record: seconds, in JSON also milliseconds or a date."""
-    try:
-        if isinstance(value, str):
-            return stamp(value) if "-" in value[1:] else nanoseconds(value)
-        if type(value) in (int, float):
-            number = float(value)  # type: ignore[arg-type]
-            found = round(number * 1000) * 1000 if number >= _MILLISECONDS else float_nanoseconds(number)
-            if 0 <= found <= LATEST_NS:
-                return found
-    except (ValueError, OverflowError):
-        pass
-    raise wrong("ts", value, "seconds since the epoch, milliseconds or a date and time")
 
 
 def _address(record: Mapping[str, Any], names: tuple[str, ...]) -> str:

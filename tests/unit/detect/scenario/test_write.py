@@ -71,3 +71,14 @@ def test_busier_people_make_more_traffic(tmp_path: Path) -> None:
         for share in (0.3, 3)
     )
     assert busy.conversations["benign"] > 1.5 * calm.conversations["benign"]
+
+
+def test_a_tap_that_misses_packets_loses_that_share_and_labels_what_is_left(tmp_path: Path) -> None:
+    whole = write_scenario(tmp_path / "whole.pcap", 5, duration_s=60, hosts=6, kinds=("scan_vertical",))
+    lossy = write_scenario(
+        tmp_path / "lossy.pcap", 5, duration_s=60, hosts=6, kinds=("scan_vertical",), missed=0.25
+    )
+    assert lossy.packets / whole.packets == pytest.approx(0.75, abs=0.03)
+    assert lossy.packets == int(read_labels(lossy.labels)["packets"].sum())
+    with pytest.raises(UsageError, match="missed packets"):
+        write_scenario(tmp_path / "none.pcap", 5, missed=1.0)

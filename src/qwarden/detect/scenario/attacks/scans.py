@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from qwarden.detect.scenario import payload
 from qwarden.detect.scenario.plan import Host, public_ip4, remote_host
 from qwarden.detect.scenario.ranges import SCAN_PORTS, SCAN_TARGETS
@@ -56,6 +58,9 @@ _COMMON = (
 )  # fmt: skip
 
 
+_LONG_S: Final = 6 * 3_600.0
+
+
 def _rhythm(w: World, start: float, count: int) -> tuple[float, float]:
     """Return when to start and the seconds between probes: a burst, patient, or over the whole capture."""
     d = w.dice
@@ -63,6 +68,8 @@ def _rhythm(w: World, start: float, count: int) -> tuple[float, float]:
     pace = d.weighted(
         ((0.5, d.log_between(0.0002, 0.05)), (0.3, d.log_between(0.05, 1)), (0.2, d.log_between(1, 20)))
     )
+    if w.duration >= _LONG_S and d.chance(0.5):  # half a day leaves room for patience
+        pace = d.log_between(20, 900)
     if pace * count > 0.9 * room:  # a slow one may begin with the capture
         start = 0.02 * w.duration
         pace = min(pace, 0.9 * (w.duration - start) / count)
