@@ -84,6 +84,8 @@ def scenario(bench: Bench) -> Measured:
             judge_capture(model, capture, unscored, fpr=1 - 1e-12)
             capture.unlink()
             task.advance(1)
+    trained = _runs((*build.TRAINING_SEEDS, *build.LONG_TRAINING_SEEDS))
+    calibrated = _runs((*build.CALIBRATION_SEEDS, *build.LONG_CALIBRATION_SEEDS))
     return Measured(
         values={
             "recall": verdicts.recall,
@@ -92,9 +94,8 @@ def scenario(bench: Bench) -> Measured:
             "named_only_false": unscored.false_per_1000,
         },
         data="traffic range, generator qwarden.detect.scenario",
-        split=f"by seed: trained on {_runs((*build.TRAINING_SEEDS, *build.LONG_TRAINING_SEEDS))}, calibrated on "
-        f"{_runs((*build.CALIBRATION_SEEDS, *build.LONG_CALIBRATION_SEEDS))}, settings chosen on {_runs(build.SELECTION_SEEDS)} and "
-        f"{_runs(build.DEVELOPMENT_SEEDS)}; budget {model.budget:g}",
+        split=f"by seed: trained on {trained}, calibrated on {calibrated}, settings chosen on "
+        f"{_runs(build.SELECTION_SEEDS)} and {_runs(build.DEVELOPMENT_SEEDS)}; budget {model.budget:g}",
         seeds=SCENARIO_SEEDS,
         n=verdicts.attacks,
         configurations_tried=build.CONFIGURATIONS_TRIED,
