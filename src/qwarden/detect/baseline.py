@@ -30,7 +30,7 @@ from qwarden.detect.behaviours import NO_BEHAVIOUR, name_behaviours
 from qwarden.detect.detector import meter_settings
 from qwarden.detect.early import EarlyLane
 from qwarden.detect.features import FEATURE_NAMES, FeatureExtractor
-from qwarden.detect.lookup import find_model, model_registry
+from qwarden.detect.lookup import SHIPPED, find_model, model_registry
 from qwarden.detect.model import ThreatModel
 from qwarden.detect.order import EndOrder
 from qwarden.detect.training import promote
@@ -147,7 +147,7 @@ def learn_baseline(
         fingerprint=fingerprint(traffic.rows, np.array([name])),
         split=f"{SPANS} spans of time a source, dealt out: two in five learnt, two calibrate, one held out",
         seed=seed,
-        parent=f"{base.name}@{base.version}",
+        parent=registry.active_reference() or f"{SHIPPED}@{base.version}",
     )
     created = datetime.now(UTC).isoformat(timespec="seconds")
 

@@ -40,7 +40,7 @@ def test_a_network_is_learnt_and_attacks_are_still_found(run: Any, office: Path,
     assert min(figures[part] for part in ("learnt", "calibrated", "held_out")) > 500
     assert figures["alarming_per_1000"] < 20
     assert figures["budget"] == pytest.approx(2 / (figures["calibrated"] + 1))
-    assert learnt["origin"]["parent"].startswith("qwarden-hybrid@")
+    assert learnt["origin"]["parent"].startswith("shipped@")
 
     if not learnt["promoted"]:
         run("models", "promote", "baseline")

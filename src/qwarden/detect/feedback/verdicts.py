@@ -125,7 +125,7 @@ def narrowest_scope(finding: Mapping[str, Any]) -> Scope:
 
     >>> str(narrowest_scope({"kind": "guessing", "sources": 1, "src_ip": "10.0.0.5", "destinations": 9,
     ...                      "dst_ip": "10.0.1.1", "dst_port": 22, "ports": 1}))
-    'source 10.0.0.5, port 22, kind guessing'
+    'source 10.0.0.5/32, port 22, kind guessing'
     """
     one_port = finding["dst_port"] is not None and finding["ports"] == 1
     return Scope(

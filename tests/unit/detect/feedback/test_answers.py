@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qwarden.core.clock import uuid7
+from qwarden.core.config import DetectSettings
+from qwarden.core.errors import UsageError
 from qwarden.core.lists import Lists
 from qwarden.detect.archive import Query, search
 from qwarden.detect.behaviours import NO_BEHAVIOUR, cause_keys
 from qwarden.detect.features import FEATURE_NAMES
 from qwarden.detect.feedback.answers import FLOWS_A_CAUSE, Answer, Given, deal, gather, rows_of
 from qwarden.detect.feedback.flows import cause_text
+from qwarden.detect.feedback.learning import learn
 from qwarden.detect.feedback.missed import judge_flow, report_missed
 from qwarden.detect.feedback.verdicts import AnalystVerdict, judge_finding
 from qwarden.detect.shipped import load_default_model
@@ -86,6 +90,16 @@ def test_what_teaches_nothing_is_named(seen: Seen) -> None:
     reasons = {one.about: why for one, why in answers.unusable}
     assert "no named behaviour" in reasons[plain]
     assert "no finding" in reasons[missing]
+    with pytest.raises(UsageError, match="none of 2 verdicts can be learnt from"):
+        learn(seen.home, seen.store, DetectSettings(fpr=FPR))
+
+
+def test_nothing_can_be_judged_by_one_cause_alone(seen: Seen) -> None:
+    with pytest.raises(UsageError, match="no verdicts yet"):
+        learn(seen.home, seen.store, DetectSettings(fpr=FPR))
+    say(seen, seen.findings[0].id, False)
+    with pytest.raises(UsageError, match="1 verdicts, all on one cause"):
+        learn(seen.home, seen.store, DetectSettings(fpr=FPR))
 
 
 def test_a_verdict_outlives_the_archive(seen: Seen) -> None:
