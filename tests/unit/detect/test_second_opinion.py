@@ -156,7 +156,7 @@ def test_flow_columns_an_attacker_cannot_change_are_fixed() -> None:
 
 def test_a_second_opinion_of_flows_of_the_traffic_range(tmp_path: Path) -> None:
     capture = tmp_path / "range.pcap"
-    write_scenario(capture, 61_001, kinds=("beacon", "scan_horizontal"))
+    write_scenario(capture, 61_001, duration_s=900.0, hosts=5, kinds=("beacon", "scan_horizontal"))
     told = labelled_rows(capture)
     rows, attack = told.rows[told.attacks >= 0], (told.attacks[told.attacks >= 0] > 0).astype(np.int64)
     seen = np.arange(len(rows)) % 3 > 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from qwarden.core.errors import InputError
+from qwarden.detect.datasets.tables import as_numbers, read_content, refuse_first, split_fields
 
 F64 = npt.NDArray[np.float64]
 
@@ -90,46 +89,23 @@ def read_nsl_kdd(path: Path, limit: int | None = None) -> NslKdd:
         The file cannot be read, is shorter than `limit`, or a line is no row of it: file, line and column
         are named.
     """
-    content = _content(path)
-    lines = content.splitlines()[:limit]
+    content = read_content(path)
+    try:
+        lines = content.decode("ascii").splitlines()[:limit]
+    except UnicodeDecodeError as error:
+        raise InputError(path, "is not ASCII text", f"byte {error.start}") from error
     if limit is not None and len(lines) < limit:
         raise InputError(path, f"has {len(lines)} rows, expected at least {limit}")
     if not lines:
         raise InputError(path, "is empty, expected rows of 43 columns")
-    columns = (*NSL_KDD_COLUMNS, "label", "difficulty")
-    text = pl.DataFrame({"line": lines})
-    commas = text["line"].str.count_matches(",", literal=True)
-    _refuse_first(path, commas != len(columns) - 1, f"expected {len(columns)} columns", commas + 1)
-    fields = text["line"].str.split_exact(",", len(columns) - 1).struct.rename_fields(list(columns))
-    table = fields.struct.unnest()
+    table = split_fields(path, lines, (*NSL_KDD_COLUMNS, "label", "difficulty"))
     for name, levels in NSL_KDD_LEVELS.items():
-        _refuse_first(path, ~table[name].is_in(levels), f"{name}: expected a known value", table[name])
+        refuse_first(path, ~table[name].is_in(levels), f"{name}: expected a known value", table[name])
     numbers = [name for name in NSL_KDD_COLUMNS if name not in NSL_KDD_LEVELS]
-    parsed = table.with_columns(pl.col(numbers).cast(pl.Float64, strict=False))
-    for name in numbers:
-        values = parsed[name]
-        wrong = ~(values.is_finite() & (values >= 0)).fill_null(value=False)
-        _refuse_first(path, wrong, f"{name}: expected a number of 0 or more", table[name])
-    _refuse_first(path, table["label"] == "", "label: expected a name", table["label"])
+    parsed = as_numbers(path, table, numbers)
+    refuse_first(path, table["label"] == "", "label: expected a name", table["label"])
     return NslKdd(
         parsed.select(NSL_KDD_COLUMNS),
         table["label"].to_numpy().astype(np.str_),
-        hashlib.sha256(content.encode()).hexdigest(),
+        hashlib.sha256(content).hexdigest(),
     )
-
-
-def _content(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("ascii")
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(path, "is not ASCII text", f"byte {error.start}") from error
-
-
-def _refuse_first(path: Path, wrong: pl.Series, expected: str, found: pl.Series) -> None:
-    """Raise for the first row that is `wrong`, with what was `found` in it."""
-    at = wrong.arg_max()
-    if at is not None and wrong[at]:
-        raise InputError(path, f"{expected}, found {found[at]!r}", f"line {at + 1}")

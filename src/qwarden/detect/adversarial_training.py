@@ -1,0 +1,311 @@
+"""Adversarial training: detectors that practise on rows which evade a victim, and then themselves.
+
+A `School` holds what every pupil is taught with: rows, a victim, and the rows that evaded it. `teach` trains
+the three members of an `Opinion`, attacks them together with the victim, and trains them again on what came
+of it. The quantum members and their classical twin go through the same school.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from qwarden.core.progress import SILENT, Progress
+from qwarden.detect.mimicry import Mutability, Score, mimic
+from qwarden.learn import (
+    ConformalFusion,
+    GradientBoostingTwin,
+    HybridClassifier,
+    Preprocessor,
+    QNNClassifier,
+    QuantumAutoencoder,
+)
+from qwarden.learn.base import BinaryEstimator, held_out
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+PRACTICE_SHARE: Final = 0.4
+CALIBRATION_SHARE: Final = 0.2
+LEAST_NORMALS: Final = 20
+
+SILENT_SHARE: Final = 0.9
+"""Of normal training rows: how many an autoencoder says nothing about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondOpinionSettings:
+    """How a second opinion is trained.
+
+    Parameters
+    ----------
+    qubits, layers, steps : of both networks.
+    latent, depth, compression_steps : of the autoencoder, which has as many qubits.
+    iterations : trees of each boosting machine of the twin.
+    components : principal components of the twin's autoencoder.
+    attacked : attack rows on which evasion is practised, each time.
+    queries : budgets of the attacks on the victim, one attack each.
+    rounds, union_queries : attacks on the victim and this opinion together, and their budget. On NSL-KDD a
+        round cost 1.5 % of the attacks that evade the victim and won nothing against adaptive ones.
+    rehearsal : share of the steps that networks take which are only there to be attacked.
+    seed : of everything random.
+    """
+
+    qubits: int = 6
+    layers: int = 5
+    steps: int = 1500
+    latent: int = 4
+    depth: int = 24
+    compression_steps: int = 1000
+    iterations: int = 150
+    components: int = 12
+    attacked: int = 3000
+    queries: tuple[int, ...] = (30, 100, 300)
+    rounds: int = 0
+    union_queries: int = 100
+    rehearsal: float = 0.3
+    seed: int = 0
+
+
+class PrincipalAutoencoder:
+    """The classical autoencoder: what `axes` (k, d) through `mean` (d,) cannot say of a row, squared.
+
+    >>> rows = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    >>> PrincipalAutoencoder.of(rows, 1).strangeness(np.array([[5.0, 5.0], [0.0, 2.0]])).round(9).tolist()
+    [0.0, 2.0]
+    """
+
+    def __init__(self, mean: F64, axes: F64) -> None:
+        self.mean, self.axes = mean, axes
+
+    @classmethod
+    def of(cls, rows: F64, components: int) -> Self:
+        """Learn the leading principal components of normal rows."""
+        mean = rows.mean(axis=0)
+        _, vectors = np.linalg.eigh((rows - mean).T @ (rows - mean))
+        return cls(mean, np.ascontiguousarray(vectors[:, ::-1][:, :components].T))
+
+    def strangeness(self, X: npt.ArrayLike) -> F64:
+        """Return the squared error of the reconstruction, (n,)."""
+        centred = np.asarray(X, np.float64) - self.mean
+        kept = centred @ self.axes.T
+        error: F64 = (centred**2).sum(axis=1) - (kept**2).sum(axis=1)
+        return np.maximum(error, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """Three members and how they are fused: the quantum side, or the twin's.
+
+    Attributes
+    ----------
+    anchored, adversarial : classifiers with a `decision_function`; the first sees the columns `anchors` only.
+    autoencoder : of the columns `belongings` of normal rows, with a `strangeness`.
+    gate : strangeness below which the autoencoder has nothing to say. It is the weakest of the three, and
+        would otherwise take a third of the budget.
+    fusion : of the members' scores.
+    """
+
+    anchored: Any
+    adversarial: Any
+    autoencoder: Any
+    anchors: I64
+    belongings: I64
+    gate: float
+    fusion: ConformalFusion
+
+    def scores(self, inputs: F64) -> F64:
+        """Return the members' scores (n, 3), higher is more suspicious, nan for nothing to say."""
+        anchored, belonging = (np.ascontiguousarray(inputs[:, at]) for at in (self.anchors, self.belongings))
+        scores = np.empty((len(inputs), 3))
+        scores[:, 0] = self.anchored.decision_function(anchored)
+        scores[:, 1] = self.adversarial.decision_function(inputs)
+        strangeness = self.autoencoder.strangeness(belonging)
+        scores[:, 2] = np.where(strangeness < self.gate, np.nan, strangeness)
+        return scores
+
+    def log_p(self, inputs: F64) -> F64:
+        """Return the natural logarithm of the fused p-value, (n,)."""
+        return self.fusion.log_p(self.scores(inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """How one side makes its members.
+
+    Attributes
+    ----------
+    classifier : settings, number of the member and the share of its steps to a classifier to be fitted.
+    autoencoder : settings and preprocessed normal rows to a fitted autoencoder.
+    """
+
+    classifier: Callable[[SecondOpinionSettings, int, float], BinaryEstimator]
+    autoencoder: Callable[[SecondOpinionSettings, F64], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class School:
+    """What both sides are taught with.
+
+    Attributes
+    ----------
+    rows, attack, calibration : raw rows (n, d), 1 for an attack (n,), normal rows kept apart (m, d).
+    practice : (n,) rows that evasion is practised with.
+    inputs : the preprocessed rows (n, m), the log-odds of their codes counted on other rows.
+    anchors : columns of the preprocessed rows that mimicry cannot move back.
+    belongings : those that it can change, and the log-odds of codes: values that belong together in normal
+        rows, as bytes do with a service. All columns where there are no codes.
+    lessons : rows that evade the victim, raw, one array an attack.
+    """
+
+    rows: F64
+    attack: I64
+    calibration: F64
+    practice: Bools
+    mutable: Mutability
+    settings: SecondOpinionSettings
+    preprocessor: Preprocessor
+    inputs: F64
+    anchors: I64
+    belongings: I64
+    victim: Score
+    lessons: tuple[F64, ...] = ()
+
+    @classmethod
+    def open(
+        cls,
+        rows: F64,
+        labels: npt.ArrayLike,
+        *,
+        mutable: Mutability,
+        calibration: F64 | None = None,
+        practice: Bools | None = None,
+        victim: Score | None = None,
+        categorical: Sequence[str] = (),
+        settings: SecondOpinionSettings = SecondOpinionSettings(),
+    ) -> Self:
+        """Split the rows, prepare the columns, attack the victim; parameters as `SecondOpinion.fit`."""
+        attack = np.asarray(labels, np.int64)
+        if rows.ndim != 2 or rows.shape[1] != len(mutable.names) or attack.shape != (len(rows),):
+            raise ValueError(
+                f"expected rows of {len(mutable.names)} columns, a label each: {rows.shape}, {attack.shape}"
+            )
+        seed = settings.seed
+        if calibration is None:
+            kept = held_out(attack.astype(np.float64), CALIBRATION_SHARE, seed) & (attack == 0)
+            practice = None if practice is None else practice[~kept]
+            rows, attack, calibration = rows[~kept], attack[~kept], rows[kept]
+        if len(calibration) < LEAST_NORMALS:
+            raise ValueError(f"calibration needs at least {LEAST_NORMALS} normal rows: {len(calibration)}")
+        if practice is None:
+            practice = held_out(attack.astype(np.float64), PRACTICE_SHARE, seed + 1)
+        for part, whose in ((practice, "to practise on"), (~practice, "for the victim")):
+            if not 0 < attack[part].sum() < part.sum():
+                raise ValueError(f"there are no attacks, or no normal rows, {whose}")
+        preprocessor = Preprocessor(categorical, cross_fit=5, seed=seed)
+        inputs = preprocessor.fit_transform(rows, attack, names=mutable.names)
+        anchors = np.flatnonzero(~mutable.moves[preprocessor.source_]).astype(np.int64)
+        if len(anchors) == 0:
+            raise ValueError("an attacker can change every column: nothing is left to hold on to")
+        told = np.char.endswith(preprocessor.feature_names_out_, "log-odds")
+        changes = ~mutable.fixed[preprocessor.source_]
+        belongings = np.flatnonzero(told | changes | (not told.any())).astype(np.int64)
+        if victim is None:
+            trees = GradientBoostingTwin(settings.iterations, seed=seed).fit(
+                preprocessor.transform(rows[~practice]), attack[~practice]
+            )
+            victim = partial(_suspicion, preprocessor, trees)
+        school = cls(
+            rows=rows, attack=attack, calibration=calibration, practice=practice, mutable=mutable,
+            settings=settings, preprocessor=preprocessor, inputs=inputs, anchors=anchors,
+            belongings=belongings, victim=victim,
+        )  # fmt: skip
+        budgets = enumerate(settings.queries)
+        return replace(school, lessons=tuple(school.lesson(victim, budget, at) for at, budget in budgets))
+
+    def lesson(self, score: Score, queries: int, number: int) -> F64:
+        """Attack a detector with the attacks and the normal donors kept for practice; return the rows."""
+        seed = self.settings.seed
+        attacks = self.rows[self.practice & (self.attack == 1)]
+        chosen = np.random.default_rng([seed, 8, number]).permutation(len(attacks))[: self.settings.attacked]
+        donors = self.rows[self.practice & (self.attack == 0)]
+        return mimic(
+            attacks[chosen], donors, self.mutable, score, queries=queries, seed=[seed, 9, number]
+        ).rows
+
+    def teach(self, side: Side, progress: Progress = SILENT) -> Opinion:
+        """Train members; in each round, attack them together with the victim, and train them again."""
+        lessons, settings = list(self.lessons), self.settings
+        normals = np.ascontiguousarray(self.inputs[self.attack == 0][:, self.belongings])
+        autoencoder = side.autoencoder(settings, normals)
+        gate = float(np.quantile(autoencoder.strangeness(normals), SILENT_SHARE))
+        with progress.task("second opinion", total=settings.rounds + 1) as task:
+            for _ in range(settings.rounds):
+                rehearsed = self._graduate(side, autoencoder, gate, lessons, settings.rehearsal)
+                lessons.append(self.lesson(self._union(rehearsed), settings.union_queries, len(lessons)))
+                task.advance(1)
+            return self._graduate(side, autoencoder, gate, lessons, 1.0)
+
+    def _graduate(
+        self, side: Side, autoencoder: Any, gate: float, lessons: Sequence[F64], effort: float
+    ) -> Opinion:
+        inputs = np.concatenate([self.inputs, *map(self.preprocessor.transform, lessons)])
+        attack = np.concatenate([self.attack, np.ones(sum(map(len, lessons)), np.int64)])
+        anchored = side.classifier(self.settings, 0, effort)
+        adversarial = side.classifier(self.settings, 1, effort)
+        anchored.fit(np.ascontiguousarray(inputs[:, self.anchors]), attack)
+        adversarial.fit(inputs, attack)
+        fusion = ConformalFusion(combine="tippett", seed=self.settings.seed)
+        opinion = Opinion(anchored, adversarial, autoencoder, self.anchors, self.belongings, gate, fusion)
+        fusion.fit(opinion.scores(self.preprocessor.transform(self.calibration)))
+        return opinion
+
+    def _union(self, opinion: Opinion) -> Score:
+        """Return the stronger of both detectors' evidence: an attacker has to lower both."""
+        victim = ConformalFusion(seed=self.settings.seed).fit(self.victim(self.calibration)[:, None])
+
+        def evidence(rows: F64) -> F64:
+            own = opinion.log_p(self.preprocessor.transform(rows))
+            return np.maximum(-victim.log_p(self.victim(rows)[:, None]), -own)
+
+        return evidence
+
+
+def _suspicion(preprocessor: Preprocessor, classifier: GradientBoostingTwin, rows: F64) -> F64:
+    return classifier.decision_function(preprocessor.transform(rows))
+
+
+def quantum_side(*, entangled: bool = True) -> Side:
+    """Return the quantum side: QNN-QSVMs and a quantum autoencoder, or their unentangled variants."""
+
+    def classifier(chosen: SecondOpinionSettings, number: int, effort: float) -> BinaryEstimator:
+        steps = max(1, round(effort * chosen.steps))
+        network = QNNClassifier(chosen.qubits, chosen.layers, steps, seed=2 * chosen.seed + number)
+        return HybridClassifier(network, solver="auto", seed=chosen.seed, entangled=entangled)
+
+    def autoencoder(chosen: SecondOpinionSettings, normals: F64) -> QuantumAutoencoder:
+        return QuantumAutoencoder(
+            qubits=chosen.qubits, latent=chosen.latent, depth=chosen.depth, steps=chosen.compression_steps,
+            seed=chosen.seed, entangled=entangled,
+        ).fit(normals)  # fmt: skip
+
+    return Side(classifier, autoencoder)
+
+
+def twin_side() -> Side:
+    """Return the classical side: boosted trees, and principal components."""
+
+    def classifier(chosen: SecondOpinionSettings, number: int, effort: float) -> BinaryEstimator:
+        trees = max(1, round(effort * chosen.iterations))
+        return GradientBoostingTwin(trees, seed=2 * chosen.seed + number)
+
+    def autoencoder(chosen: SecondOpinionSettings, normals: F64) -> PrincipalAutoencoder:
+        return PrincipalAutoencoder.of(normals, chosen.components)
+
+    return Side(classifier, autoencoder)
