@@ -27,6 +27,7 @@ def data_dir() -> Path:
 
 
 SKIPS_ALLOWED_IN_CI = {
+    "network namespaces take privileges": "where CI may not make them",
     "real captures are not at": "the data set stands beside the project, and not everywhere",
 }
 """The only reasons a test may be skipped for under CI=true, and why."""

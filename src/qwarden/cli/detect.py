@@ -10,11 +10,20 @@ import typer
 
 from qwarden.cli.completion import finding_ids, model_references, severities
 from qwarden.cli.context import AsJson, Context, print_json
+from qwarden.cli.live import (
+    EveSocketOption,
+    FollowOption,
+    InterfaceOption,
+    Live,
+    NetflowOption,
+    RedisOption,
+    detect_live,
+)
 from qwarden.cli.render import account_text, finding_text, say, verification_text
 from qwarden.core.errors import InputError, UsageError
 
 Paths = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Argument(
         help="Captures (pcap, pcapng), logs (Zeek, Suricata EVE, Argus, nfdump, AWS, Azure), "
         "tables of flows, gzip of each, or folders."
@@ -30,8 +39,16 @@ def register(app: typer.Typer) -> None:
 
 def detect(
     context: typer.Context,
-    paths: Paths,
+    paths: Paths = None,
     as_json: AsJson = False,
+    interface: InterfaceOption = None,
+    netflow: NetflowOption = None,
+    follow: FollowOption = None,
+    eve_socket: EveSocketOption = None,
+    redis: RedisOption = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="End a live source after so long.", show_default=False)
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,7 +82,7 @@ def detect(
         ),
     ] = None,
 ) -> int:
-    """Score captures and logs and print explained findings."""
+    """Score captures, logs or a live source and print explained findings."""
     from qwarden.core.bus import open_bus
     from qwarden.core.lists import Lists
     from qwarden.detect import SEVERITIES, Detector, default_enricher, default_watchers, find_model
@@ -73,6 +90,12 @@ def detect(
     from qwarden.formats.deliveries.outputs import open_outputs
 
     state: Context = context.obj
+    live, status = Live(interface, netflow, follow, eve_socket, redis), 0
+    live.check(*map(str, paths[:1] if paths else []))
+    if not paths and not live.given:
+        raise UsageError("detect: expected captures, logs or folders, or a live source as --follow FILE")
+    if seconds is not None and not live.given:
+        raise UsageError("--seconds: only a live source ends after a time")
     if fail_on is not None and fail_on not in SEVERITIES:
         raise UsageError(f"--fail-on {fail_on}: expected one of {', '.join(SEVERITIES)}")
     with ExitStack() as stack:
@@ -97,7 +120,21 @@ def detect(
             if not as_json:
                 typer.echo(finding_text(finding) + "\n")
 
-        result = detector.run(paths, on_alert=outputs.opened, on_finding=show, progress=state.progress)
+        if live.given:
+            result, status = detect_live(
+                detector,
+                live.listener(state.home, state.settings, store),
+                live.pipe(state.home),
+                hold_s=live.hold_s(state.settings),
+                seconds=seconds,
+                on_ready=lambda name: say(f"qwarden: listening: {name}"),
+                on_alert=outputs.opened,
+                on_finding=show,
+            )
+        else:
+            result = detector.run(
+                paths or [], on_alert=outputs.opened, on_finding=show, progress=state.progress
+            )
     document = result.document()
     for problem in result.problems:
         say(f"qwarden: {problem}")
@@ -109,7 +146,9 @@ def detect(
         typer.echo(account_text(document))
     for failed in outputs.problems:
         say_problem(str(failed))
-    if not result.readable:
+    if status:
+        return status
+    if not result.readable and not live.given:
         return InputError.exit_code
     if outputs.exit_code:
         return outputs.exit_code

@@ -78,6 +78,14 @@ def search(
         str | None,
         typer.Option(metavar="ID", help="The alarming flows of this finding.", autocompletion=finding_ids),
     ] = None,
+    pcap: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Write the packets of all flows that fit, cut from their captures: pcap, or pcapng if the "
+            "name ends so.",
+        ),
+    ] = None,
     limit: Limit = 1000,
     as_json: AsJson = False,
 ) -> None:
@@ -86,6 +94,7 @@ def search(
     WHEN is a date and time, as 2026-01-31T18:00Z, or how long ago, as 12h.
     """
     from qwarden.detect.archive import Query, search
+    from qwarden.detect.cutting import cut_packets
     from qwarden.detect.lookup import archived_table, finding_query, protocol_number, stored_finding
 
     state: Context = context.obj
@@ -100,15 +109,22 @@ def search(
             until=None if until is None else moment(until, ago=True),
             kind=kind, told=told,
         )  # fmt: skip
-    table = archived_table(search(state.home, query, limit + 1 if limit else 0))
+    found = search(state.home, query, limit + 1 if limit and pcap is None else 0)
+    cut = None if pcap is None else cut_packets(state.home, found, pcap, state.settings.detect)
+    table = archived_table(found)
     more = bool(limit) and len(table.flows) > limit
     if more:
         table = table.head(limit)
     if as_json:
-        print_json({"flows": table.records(), "more": more})
+        document = {"flows": table.records(), "more": more}
+        print_json(document if cut is None else {**document, "pcap": cut.document()})
     else:
         table.write_csv(sys.stdout)
     if more:
         say(f"qwarden: there are more than {limit}; see --limit")
+    if cut is not None:
+        say(f"qwarden: {cut.summary()}")
+        for problem in cut.problems:
+            say(f"qwarden: {problem}")
     if not table.flows.size and not state.settings.detect.archive_mib:
         raise UsageError("detect.archive_mib is 0: flows are not kept")

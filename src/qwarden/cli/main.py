@@ -11,6 +11,7 @@ import typer
 from qwarden import __version__
 from qwarden.cli import (
     baseline,
+    data,
     demo,
     detect,
     doctor,
@@ -75,6 +76,7 @@ baseline.register(app)
 models.register(app)
 lists.register(app)
 measure.register(app)
+data.register(app)
 doctor.register(app)
 
 

@@ -118,16 +118,22 @@ def account_text(document: Mapping[str, Any]) -> str:
 
 
 def _read_text(sources: Sequence[Mapping[str, Any]]) -> str:
-    """Return the packets of the captures and the lines of the logs; what there is none of is not told."""
-    packets, lines = (
+    """Return what was read of captures, logs and exporters; what there is none of is not told."""
+    packets, lines, records = (
         {key: sum(source[kind][key] for source in sources) for key in sources[0][kind]} if sources else {}
-        for kind in ("packets", "lines")
+        for kind in ("packets", "lines", "records")
     )
     parts = []
     if lines.get("read"):
         parts = [
             f"{lines['read']:,} lines read, {lines['malformed']:,} malformed, {lines['alerts']:,} alerts"
         ]
+    if records.get("datagrams"):
+        parts.append(
+            f"{records['datagrams']:,} datagrams of {records['read']:,} records read, "
+            f"{records['malformed']:,} malformed, {records['undecodable']:,} undecodable, "
+            f"{records['lost'] + records['lost_datagrams']:,} lost"
+        )
     if packets.get("read") or not parts:
         read, malformed, cut = (packets.get(key, 0) for key in ("read", "malformed", "truncated"))
         parts.insert(0, f"{read:,} packets read, {malformed:,} malformed, {cut:,} truncated")

@@ -1,4 +1,4 @@
-"""`qwarden up`: the console, over a folder of captures or a live interface."""
+"""`qwarden up`: the console, over a folder of captures or a live source."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qwarden.cli.context import Context
+from qwarden.cli.live import (
+    EveSocketOption,
+    FollowOption,
+    InterfaceOption,
+    Live,
+    NetflowOption,
+    RedisOption,
+)
 from qwarden.cli.render import say
-from qwarden.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +40,11 @@ def up(
         Path | None,
         typer.Argument(help="A folder of captures and logs, read as they come; or one of them."),
     ] = None,
-    interface: Annotated[
-        str | None, typer.Option(help="Listen on this interface; takes CAP_NET_RAW.", show_default=False)
-    ] = None,
+    interface: InterfaceOption = None,
+    netflow: NetflowOption = None,
+    follow: FollowOption = None,
+    eve_socket: EveSocketOption = None,
+    redis: RedisOption = None,
     port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Port of the page; 0 for any that is free.", show_default=False),
@@ -46,33 +55,34 @@ def up(
 ) -> None:
     """Serve the console: findings as they come, explained; without a source, what is stored."""
     state: Context = context.obj
-    if path is not None and interface is not None:
-        raise UsageError("up: either a folder or --interface, not both")
+    live = Live(interface, netflow, follow, eve_socket, redis)
+    live.check(*([str(path)] if path is not None else []))
     with state.store() as store:
         if reset_password:
             _reset_password(store)
             return
         from qwarden.console.server import serve
 
-        make_feed = _feed(state.home, state.settings, store, path, interface)
+        make_feed = _feed(state.home, state.settings, store, path, live)
         if interface is not None and os.geteuid() == 0:
             say("qwarden: running as root; a user with CAP_NET_RAW alone suffices")
         serve(state.home, state.settings, store, make_feed, port=port, on_open=say_how_to_look)
 
 
 def _feed(
-    home: Path, settings: Settings, store: Store, path: Path | None, interface: str | None
+    home: Path, settings: Settings, store: Store, path: Path | None, live: Live
 ) -> Callable[[SourceReader], Feed] | None:
     if path is not None:
         from qwarden.console.feeds.folder import FolderFeed
 
         folder = path.absolute()
         return lambda reader: FolderFeed(folder, reader, store)
-    if interface is not None:
-        from qwarden.console.feeds.live import LiveFeed
+    if live.given:
+        from qwarden.console.feeds.listening import ListeningFeed
 
-        keep = settings.console.spool_mib << 20
-        return lambda reader: LiveFeed(interface, home, keep, reader)
+        listener = live.listener(home, settings, store)
+        pipe, hold_s = live.pipe(home), live.hold_s(settings)
+        return lambda reader: ListeningFeed(listener, pipe, reader, hold_s)
     return None
 
 

@@ -8,5 +8,5 @@ Read in this order:
 - `access`  the admin password, sessions, and the back-off after wrong ones; `tls`: the certificate
 - `board`   what the pages show, gathered from store and bus; `events`: what a feed leaves behind
 - `app`     routes; `pages`: how they look
-- `feeds`   where traffic comes from: a folder of captures, a live interface, a replayed scenario
+- `feeds`   where traffic comes from: a folder of captures, a live source, a replayed scenario
 """

@@ -96,7 +96,9 @@ def serve(
     feed, model = None, find_model(home)
     if make_feed is not None:
         lists = Lists(store, settings.detect.ignore)
-        reader = SourceReader(model, settings.detect, bus, watch, lists=lists, on_alert=on_alert)
+        reader = SourceReader(
+            model, settings.detect, bus, watch, lists=lists, on_alert=on_alert, home=home
+        )  # fmt: skip
         feed = make_feed(reader)
     with outputs, _listen(console.host, console.port if port is None else port) as listening:
         if feed is not None:

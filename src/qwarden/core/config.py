@@ -72,6 +72,11 @@ class DetectSettings(Section):
         description="Ages at which a flow that still runs is looked at; none: flows are seen when they end."
         " In the environment: separated by commas.",
     )
+    hold_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="How long flows of a live log or of exporters are held to be put in order, in wall time.",
+    )
     max_flows: int = Field(
         default=262_144, ge=1, description="Open flows kept at once; the longest idle are ended first."
     )

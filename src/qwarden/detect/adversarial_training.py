@@ -1,8 +1,8 @@
 """Adversarial training: detectors that practise on rows which evade a victim, and then themselves.
 
 A `School` holds what every pupil is taught with: rows, a victim, and the rows that evaded it. `teach` trains
-the three members of an `Opinion`, attacks them together with the victim, and trains them again on what came
-of it. The quantum members and their classical twin go through the same school.
+the three members of an `Opinion`, and, in further rounds, attacks them together with the victim and trains
+them again on what came of it. The quantum members and their classical twin go through the same school.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ class SecondOpinionSettings:
     components : principal components of the twin's autoencoder.
     attacked : attack rows on which evasion is practised, each time.
     queries : budgets of the attacks on the victim, one attack each.
-    rounds, union_queries : attacks on the victim and this opinion together, and their budget. On NSL-KDD a
-        round cost 1.5 % of the attacks that evade the victim and won nothing against adaptive ones.
+    rounds, union_queries : attacks on the victim and this opinion together, and their budget. None by
+        default: on inner splits of NSL-KDD a round lost one or two points of those who evade the victim, and
+        against adaptive attackers won nothing.
     rehearsal : share of the steps that networks take which are only there to be attacked.
     seed : of everything random.
     """

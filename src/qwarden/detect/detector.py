@@ -11,8 +11,9 @@ read = scored + suppressed + dropped + malformed holds for every run.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -75,7 +76,11 @@ class FlowAccount:
 
 @dataclass(slots=True)
 class Detection:
-    """The result of a run over one or more captures."""
+    """The result of a run over one or more captures.
+
+    `settled_lines` counts the lines of the log being read, from its first, all of whose flows are dealt with;
+    `lost` the packets, datagrams or lines of a live source that are known not to have reached the reader.
+    """
 
     model: str
     version: str
@@ -87,6 +92,8 @@ class Detection:
     unread: list[tuple[Path, str]] = field(default_factory=list)
     readable: bool = False
     seconds: float = 0.0
+    settled_lines: int = 0
+    lost: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return the document of `qwarden detect --json`."""
@@ -109,10 +116,12 @@ class Detection:
                         "comments": source.lines.comments,
                         "malformed": source.lines.malformed,
                     },
+                    "records": asdict(source.records),
                     "problems": list(source.problems),
                 }
                 for source in self.sources
             ],
+            "lost": self.lost,
             "unread": [{"path": str(path), "reason": reason} for path, reason in self.unread],
             "flows": {
                 "read": self.flows.read,
@@ -182,6 +191,8 @@ class Detector:
         on_finding: Show | None = None,
         on_batch: Look | None = None,
         progress: Progress = SILENT,
+        hold_s: float | None = None,
+        name: str | None = None,
     ) -> Detection:
         """Detect in captures, logs and folders of them, one after the other.
 
@@ -193,13 +204,15 @@ class Detector:
         on_alert : called with a finding's document when it opens.
         on_finding : called with its final document when it closes.
         on_batch : called with the growing result after each batch of flows; it may look, not change.
+        hold_s : of a source without end, how long flows are held to be put in order, in wall time.
+        name : what findings and accounts call the source, where the path is but a pipe.
         """
         began = time.perf_counter()
         result = Detection(self._model.name, self._model.version)
         found = survey(paths)
         result.unread += found.unread
         for path in found.sources:
-            self._run_one(path, result, on_alert, on_finding, on_batch, progress)
+            self._run_one(path, result, on_alert, on_finding, on_batch, progress, hold_s, name or str(path))
         result.seconds = time.perf_counter() - began
         return result
 
@@ -211,17 +224,19 @@ class Detector:
         on_finding: Show | None,
         on_batch: Look | None,
         progress: Progress,
+        hold_s: float | None,
+        name: str,
     ) -> None:
+        marks: deque[tuple[int, int]] = deque()  # flows read by a batch, and lines
+        meter = meter_settings(self._settings, self._model.looks_early)
         try:
-            capture = open_capture(
-                path, meter_settings(self._settings, self._model.looks_early), mapping=self._mapping
-            )
+            capture = open_capture(path, meter, mapping=self._mapping, name=name)
         except UnreadableError as error:
             result.problems.append(str(error))
             return
         result.sources.append(capture.report)
-        stream = _Stream(self, str(path), result, on_alert, on_finding)
-        order = EndOrder(self._settings.idle_timeout_s, self._settings.max_flows)
+        stream = _Stream(self, name, result, on_alert, on_finding)
+        order = EndOrder(self._settings.idle_timeout_s, self._settings.max_flows, hold_s)
         try:
             with capture, progress.task(path.name) as task:
                 for batch in capture:
@@ -231,6 +246,11 @@ class Detector:
                     stream.look(batch.reports)
                     stream.take(order.add(batch.flows, batch.watermark_ns))
                     stream.forget(batch.flows)
+                    report = result.sources[-1] = capture.report
+                    marks.append((report.flows_read, report.lines.read))
+                    done = order.settled(report.flows_read)
+                    while marks and marks[0][0] <= done:
+                        result.settled_lines = marks.popleft()[1]
                     if on_batch:
                         on_batch(result)
                     task.advance(batch.flows.size)
@@ -245,15 +265,16 @@ class Detector:
             stream.take(order.rest())
             stream.end()
             for watcher in self._watchers:
-                watcher.ended(str(path))
+                watcher.ended(name)
             result.sources[-1] = capture.report
-            result.flows.read += capture.report.lines.malformed
-            result.flows.malformed += capture.report.lines.malformed
+            result.settled_lines = capture.report.lines.read
+            result.flows.read += capture.report.flows_unread
+            result.flows.malformed += capture.report.flows_unread
         if order.late:
-            result.problems.append(f"{path}: {order.late} flows came too late to be put in order of time")
+            result.problems.append(f"{name}: {order.late} flows came too late to be put in order of time")
         if result.readable:
             known = set(result.problems)
-            notes = (f"{path}: {problem}" for problem in capture.report.problems)
+            notes = (f"{name}: {problem}" for problem in capture.report.problems)
             result.problems += [note for note in notes if note not in known]
 
 

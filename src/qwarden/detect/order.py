@@ -7,11 +7,15 @@ watermark less the idle time-out; so whatever ended before that can be let go, s
 Logs promise nothing: Zeek writes a connection minutes, of some services an hour, after it ended, and
 Suricata, when it stops, all it holds in no order. They are sorted as a whole as far as memory allows:
 when more flows are held than may be, the half that ended first goes. What comes behind that is late;
-it is let go with the next, and counted.
+it is let go with the next, and counted. A log that is followed has no end, so there flows are held for
+so long by the wall clock, and no longer.
 """
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -29,14 +33,24 @@ class EndOrder:
     ----------
     delay_s : the meter's idle time-out, seconds of traffic time.
     capacity : flows held at most (bounds memory: 400 bytes a flow).
+    hold_s : flows are let go so many seconds of wall time after they came, watermark or not; None: never.
+    clock : tells seconds of wall time.
 
     Attributes
     ----------
     late : flows that came when later ones had already been let go.
     """
 
-    def __init__(self, delay_s: float, capacity: int = 1 << 18) -> None:
+    def __init__(
+        self,
+        delay_s: float,
+        capacity: int = 1 << 18,
+        hold_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.late = 0
+        self._hold_s, self._clock = hold_s, clock
+        self._came: deque[tuple[float, int]] = deque()  # when flows came, and when the last of them ended
         self._delay_ns = int(delay_s * 1e9)
         self._capacity = capacity
         self._parts: list[Flows] = []
@@ -51,7 +65,7 @@ class EndOrder:
             self._held += flows.size
             self._earliest_ns = min(self._earliest_ns, int(flows["end_ns"].min()))
             self.late += int((flows["end_ns"] < self._gone_ns).sum())
-        safe_ns = watermark_ns - self._delay_ns
+        safe_ns = max(watermark_ns - self._delay_ns, self._overdue(flows))
         if self._earliest_ns >= safe_ns and self._held <= self._capacity:
             return np.empty(0, FLOW)
         held = self._take()
@@ -66,6 +80,21 @@ class EndOrder:
         elif gone.size:
             self._gone_ns = max(self._gone_ns, int(gone["end_ns"][-1]))
         return gone
+
+    def settled(self, read: int) -> int:
+        """Return how many of the `read` flows of a source, from its first, are held no more."""
+        return min((int(part["seq"].min()) for part in self._parts), default=read)
+
+    def _overdue(self, flows: Flows) -> int:
+        """Return the end, exclusive, up to which flows have been held long enough."""
+        if self._hold_s is None:
+            return 0
+        now, until = self._clock(), 0
+        if flows.size:
+            self._came.append((now, int(flows["end_ns"].max())))
+        while self._came and self._came[0][0] <= now - self._hold_s:
+            until = max(until, self._came.popleft()[1] + 1)
+        return until
 
     def rest(self) -> Flows:
         """Return what is still held, sorted."""

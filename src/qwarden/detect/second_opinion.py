@@ -1,7 +1,7 @@
 """The second opinion: does a row look like an attack that hides among normal traffic?
 
 A detector that is asked often enough tells an attacker what to change. The second opinion is trained on
-rows that have evaded a detector, and on rows that have evaded itself, and looks at a row in three ways:
+rows that have evaded a detector (`adversarial_training`), and looks at a row in three ways:
 
 - ``anchored``: a QNN-QSVM that sees only what an attacker cannot change, or can only let grow;
 - ``adversarial``: a QNN-QSVM that sees every column, and so the marks that mimicry leaves;

@@ -10,10 +10,11 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -58,8 +59,8 @@ class FlowBatch:
     reports: Flows = field(default_factory=lambda: np.empty(0, FLOW))
 
 
-class CaptureReader:
-    """An opened capture or log; iterate it once for its batches. Made by `open_capture`.
+class SandboxedSource:
+    """An opened source and the process that reads it.
 
     Attributes
     ----------
@@ -67,17 +68,14 @@ class CaptureReader:
     cage : the measures that hold the reading process.
     """
 
-    def __init__(self, path: str, reader: Reader, settings: MeterSettings, patience_s: float) -> None:
+    def __init__(self, path: str, reader: Reader, patience_s: float) -> None:
         self.report = SourceReport(path)
         self.cage: list[Held] = []
         self._path = path
         self._reader = reader
         self._patience_s = patience_s
-        self._idle_ns = round(settings.idle_timeout_s * 1e9)
-        self._floor_ns = 0
-        self._before: Message | None = None
 
-    def __enter__(self) -> CaptureReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -89,47 +87,29 @@ class CaptureReader:
         """End the reading process."""
         self._reader.close()
 
-    def __iter__(self) -> Iterator[FlowBatch]:
-        """Yield the source's batches.
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Turn what goes wrong while the process is heard into an `InputError`."""
+        try:
+            yield
+        except ReaderDied:
+            raise self._failed("the process reading it ended unexpectedly") from None
+        except ReaderHangs:
+            problem = f"the process reading it has said nothing for {self._patience_s:g} s"
+            raise self._failed(problem) from None
+        except Distrust as error:
+            raise self._failed(f"the process reading it is not to be trusted: {error}") from None
 
-        Raises
-        ------
-        UnreadableError : not one packet or line could be read.
-        InputError : the reading process died, hung or said something impossible. What was yielded
-            until then stands, and is in the report.
-        """
-        last = False
-        while not last:
-            try:
-                message, told = self._reader.hear(self._path, self._patience_s)
-                on_their_way = told["end_reason"] >= NOT_YET_FIRST
-                flows, reports = (
-                    (told[~on_their_way], told[on_their_way]) if on_their_way.any() else (told, told[:0])
-                )
-                self._check_order(message, flows)
-            except ReaderDied:
-                raise self._failed("the process reading it ended unexpectedly") from None
-            except ReaderHangs:
-                problem = f"the process reading it has said nothing for {self._patience_s:g} s"
-                raise self._failed(problem) from None
-            except Distrust as error:
-                raise self._failed(f"the process reading it is not to be trusted: {error}") from None
-            self.report = message.report
-            self._before = message
-            if message.cage:
-                self.cage = [Held(**measure) for measure in message.cage]
-            last = message.last
-            ends = message.watermark_ns == END_OF_TIME and not last
-            if told.size or message.alerts or ends:
-                yield FlowBatch(flows, message.watermark_ns, message.epoch, message.alerts, reports)
+    def _heard(self, report: SourceReport, cage: list[dict[str, Any]]) -> None:
+        self.report = report
+        if cage:
+            self.cage = [Held(**measure) for measure in cage]
+
+    def _finish(self) -> None:
+        """End the process, which has said its last word, and see that it had read anything."""
         self.close()
         if self.report.problems and not self.report.usable:
             raise self._error(UnreadableError, self.report.problems[0])
-        kind = self.report.format.removesuffix("+gzip")
-        if self.report.is_log and not self.report.flows_read and kind not in ZEEK_ALERTS:
-            self.report.note("the log has no flows")
-        elif not self.report.is_log and not self.report.packets.read:
-            self.report.note("the capture has no packets")
 
     def _failed(self, problem: str) -> InputError:
         self.close()
@@ -140,9 +120,56 @@ class CaptureReader:
 
     def _error(self, kind: type[InputError], problem: str) -> InputError:
         place, colon, text = problem.partition(": ")
-        if colon and place.startswith(("packet ", "line ", "byte ")):
+        if colon and place.startswith(("packet ", "line ", "datagram ", "byte ")):
             return kind(self._path, text, place)
         return kind(self._path, problem)
+
+
+class CaptureReader(SandboxedSource):
+    """An opened capture or log; iterate it once for its batches. Made by `open_capture`."""
+
+    def __init__(
+        self, path: str, reader: Reader, settings: MeterSettings, patience_s: float, live: bool = False
+    ) -> None:
+        super().__init__(path, reader, patience_s)
+        self._live = live
+        self._idle_ns = round(settings.idle_timeout_s * 1e9)
+        self._floor_ns = 0
+        self._before: Message | None = None
+
+    def __iter__(self) -> Iterator[FlowBatch]:
+        """Yield the source's batches; of a pipe, an empty one about once a second while nothing comes.
+
+        Raises
+        ------
+        UnreadableError : not one packet or line could be read.
+        InputError : the reading process died, hung or said something impossible. What was yielded
+            until then stands, and is in the report.
+        """
+        last = False
+        while not last:
+            with self._listening():
+                message, told = self._reader.hear(self._path, self._patience_s)
+                on_their_way = told["end_reason"] >= NOT_YET_FIRST
+                flows, reports = (
+                    (told[~on_their_way], told[on_their_way]) if on_their_way.any() else (told, told[:0])
+                )
+                self._check_order(message, flows)
+            self._heard(message.report, message.cage)
+            self._before = message
+            last = message.last
+            ends = message.watermark_ns == END_OF_TIME and not last
+            if told.size or message.alerts or ends or (self._live and not last):
+                yield FlowBatch(flows, message.watermark_ns, message.epoch, message.alerts, reports)
+        self._finish()
+        kind = self.report.format.removesuffix("+gzip")
+        if self.report.is_log and not self.report.flows_read and kind not in ZEEK_ALERTS:
+            self.report.note("the log has no flows")
+        elif self.report.is_export:
+            if not self.report.records.datagrams:
+                self.report.note("nothing was received")
+        elif not self.report.is_log and not self.report.packets.read:
+            self.report.note("the capture has no packets")
 
     def _check_order(self, message: Message, flows: Flows) -> None:
         """Hold the reading process to the order it promised."""
@@ -154,6 +181,7 @@ class CaptureReader:
                 message.epoch < before.epoch
                 or report.packets.read < before.report.packets.read
                 or report.lines.read < before.report.lines.read
+                or report.records.read < before.report.records.read
             ):
                 raise Distrust("counts that go back")
             same = message.epoch == before.epoch
@@ -164,6 +192,8 @@ class CaptureReader:
             raise Distrust("flow counts that do not add up")
         if report.is_log and report.flows_read > report.lines.flows:
             raise Distrust("more flows than lines")
+        if report.is_export and report.flows_read > report.records.flows:
+            raise Distrust("more flows than records")
         if report.lines.alerts < alerts_before + len(message.alerts):
             raise Distrust("alert counts that do not add up")
         if flows.size and int(np.min(flows["end_ns"])) < self._floor_ns:
@@ -176,6 +206,7 @@ def open_capture(
     *,
     mapping: Mapping | None = None,
     patience_s: float = PATIENCE_S,
+    name: str | None = None,
 ) -> CaptureReader:
     """Open a capture or a log and start its reading process.
 
@@ -186,12 +217,27 @@ def open_capture(
     settings : the flow meter's time-outs and bounds.
     mapping : what the columns of a table mean that is of no format known (`mapping.read_mapping`).
     patience_s : how long the reading process may say nothing before it counts as hung.
+    name : what reports and errors call it, where the path is but a pipe.
 
     Raises
     ------
     UnreadableError : it does not exist, is a directory, or may not be read.
     """
     settings = settings or MeterSettings()
+    with open_source(path) as fd:
+        live = not stat.S_ISREG(os.fstat(fd).st_mode)
+        reader = host().submit(fd, settings, mapping=mapping)
+    return CaptureReader(name or str(path), reader, settings, patience_s, live)
+
+
+@contextmanager
+def open_source(path: str | Path) -> Iterator[int]:
+    """Open a file with our own permissions and give its descriptor, until a process has it.
+
+    Raises
+    ------
+    UnreadableError : it does not exist, is a directory, or may not be read.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -199,10 +245,9 @@ def open_capture(
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             raise UnreadableError(path, "is a directory; expected a capture or a log")
-        reader = host().submit(fd, settings, mapping=mapping)
+        yield fd
     finally:
         os.close(fd)
-    return CaptureReader(str(path), reader, settings, patience_s)
 
 
 def _reason(error: OSError) -> str:

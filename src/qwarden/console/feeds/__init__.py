@@ -1,9 +1,9 @@
 """Where the console's traffic comes from.
 
 A feed is started before the page is served and runs in a thread of its own: `folder` reads captures as
-they appear, `live` an interface, `replay` a scenario at a pace that a person can follow. All of them
-read through `reading`, which hands sources to the detector and leaves an account of each; `pipe` turns
-bytes that come in time into a source.
+they appear, `listening` what a listener of `qwarden.formats.listeners` hears, `replay` a scenario at a pace
+that a person can follow. All of them read through `reading`, which hands sources to the detector and
+leaves an account of each.
 """
 
 from __future__ import annotations

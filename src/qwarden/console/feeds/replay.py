@@ -10,9 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from qwarden.console.feeds.pipe import piped
 from qwarden.console.feeds.reading import SourceReader
 from qwarden.detect.scenario import ScenarioSummary, write_scenario
+from qwarden.formats.listeners.pipe import piped
 from qwarden.formats.writers.pcap import RECORD_HEADER, file_header
 
 _TICK_S: Final = 0.05

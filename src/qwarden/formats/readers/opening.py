@@ -11,6 +11,7 @@ import numpy as np
 from qwarden.formats.accounting import END_OF_TIME, SourceReport
 from qwarden.formats.flows import FLOW
 from qwarden.formats.kinds import AZURE, EVE, NFDUMP, ZEEK, ZEEK_ALERTS, ZEEK_DHCP, other_log
+from qwarden.formats.listeners.netflow.stream import ExportStream, is_export
 from qwarden.formats.mapping import Mapping
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.readers.argus import ArgusReader
@@ -22,8 +23,9 @@ from qwarden.formats.readers.log import LineReader, LogStream
 from qwarden.formats.readers.mapped import CicReader, MappedReader, netflow_reader
 from qwarden.formats.readers.nfdump import NfdumpReader
 from qwarden.formats.readers.pairing import Pairing
+from qwarden.formats.readers.pcap import HEADER as PCAP_HEADER
 from qwarden.formats.readers.recognise import Recognised, recognise
-from qwarden.formats.readers.sources import Source
+from qwarden.formats.readers.sources import Replay, Source, read_fully
 from qwarden.formats.readers.vpc import VpcReader
 from qwarden.formats.readers.zeek import ZeekReader
 from qwarden.formats.readers.zeek_alerts import ZeekAlertReader
@@ -68,6 +70,12 @@ def open_stream(
         found = Recognised(source, NFDUMP, False, b"")
         return LogStream(found, NfdumpReader(True, complaints), name, Pairing(settings))
     found = recognise(source)
+    if found.kind == "pcap":
+        header = memoryview(bytearray(PCAP_HEADER))
+        header = header[: read_fully(found.source, header)]
+        found = replace(found, source=Replay(bytes(header), found.source))
+        if is_export(bytes(header)):
+            return ExportStream(found.source, settings, name, packed=found.packed)
     if found.kind in ("pcap", "pcapng"):
         return CaptureStream(found, settings, name)
     if mapping is not None and found.head and (not found.kind or found.kind in (*TABLES, *REFUSED)):

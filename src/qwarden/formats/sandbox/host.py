@@ -18,17 +18,20 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
+import numpy.typing as npt
 
 import qwarden
 from qwarden.core.errors import QwardenError
 from qwarden.formats.flows import FLOW, Flows
 from qwarden.formats.mapping import Mapping
 from qwarden.formats.meter.settings import MeterSettings
+from qwarden.formats.sandbox.cutting import CutMessage, check_cut_sizes, decode_cut_header
 from qwarden.formats.sandbox.wire import PREFIX, Message, check_flows, check_sizes, decode_header
 
 _START_PATIENCE_S: Final = 600.0
@@ -101,9 +104,18 @@ class Host:
         return answer, received
 
     def submit(
-        self, capture: int, settings: MeterSettings, *, mapping: Mapping | None = None, probe: bool = False
+        self,
+        capture: int,
+        settings: MeterSettings,
+        *,
+        mapping: Mapping | None = None,
+        probe: bool = False,
+        wanted: int | None = None,
     ) -> Reader:
-        """Have a fresh process read the open descriptor `capture`."""
+        """Have a fresh process read the open descriptor `capture`.
+
+        With `wanted`, a descriptor of rows of `WANTED`, it cuts those packets instead of metering flows.
+        """
         columns = None if mapping is None else asdict(mapping)
         task = json.dumps({"settings": asdict(settings), "mapping": columns, "probe": probe}).encode()
         ours, theirs = os.pipe()
@@ -117,7 +129,8 @@ class Host:
                     self._answer(_START_PATIENCE_S)
                     self._ready = True
                 with contextlib.suppress(OSError):
-                    socket.send_fds(self._control, [task], [capture, theirs])
+                    fds = [capture, theirs] if wanted is None else [capture, theirs, wanted]
+                    socket.send_fds(self._control, [task], fds)
                 answer, handles = self._answer(_ANSWER_PATIENCE_S)
         except BaseException:
             os.close(ours)
@@ -164,19 +177,31 @@ class Reader:
         ReaderDied, ReaderHangs : it ended, or said nothing for `patience_s`.
         Distrust : it said something impossible.
         """
+        header, body = self._message(patience_s, check_sizes)
+        message, flows = decode_header(header, path), body.view(FLOW)
+        check_flows(flows, message.report.is_log or message.report.is_export)
+        return message, flows
+
+    def hear_cut(self, path: str, patience_s: float) -> tuple[CutMessage, npt.NDArray[np.uint8]]:
+        """As `hear`, of a process that cuts packets; the body's parts are still to be checked."""
+        header, body = self._message(patience_s, check_cut_sizes)
+        return decode_cut_header(header, path), body
+
+    def _message(
+        self, patience_s: float, check: Callable[[int, int], None]
+    ) -> tuple[bytes, npt.NDArray[np.uint8]]:
+        """Return a message's header and body, whose sizes pass `check`."""
         deadline = time.monotonic() + patience_s
         prefix = bytearray(PREFIX.size)
         self._fill(memoryview(prefix), deadline)
         header_size, body_size = PREFIX.unpack(prefix)
-        check_sizes(header_size, body_size)
+        check(header_size, body_size)
         header = bytearray(header_size)
         self._fill(memoryview(header), deadline)
-        flows = np.empty(body_size // FLOW.itemsize, FLOW)
-        if flows.size:
-            self._fill(flows.view(np.uint8).data, deadline)
-        message = decode_header(bytes(header), path)
-        check_flows(flows, message.report.is_log)
-        return message, flows
+        body = np.empty(body_size, np.uint8)
+        if body.size:
+            self._fill(body.data, deadline)
+        return bytes(header), body
 
     def close(self) -> None:
         """End the process, if it has not ended, and forget it."""

@@ -13,7 +13,7 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -129,18 +129,19 @@ def _limits(room: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
 
 
-def _system_calls() -> None:
-    problem = seccomp.install()
+def _system_calls(also: Sequence[str]) -> None:
+    problem = seccomp.install(also=also) if also else seccomp.install()
     if problem:
         raise OSError(errno.EPERM, problem)
 
 
-def lock_down(memory: int) -> list[Held]:
+def lock_down(memory: int, also: Sequence[str] = ()) -> list[Held]:
     """Give up everything; return what holds.
 
     Parameters
     ----------
     memory : address space the process may still take, in bytes.
+    also : system calls it keeps beyond those of a reading process, see `seccomp.program`.
 
     The order matters: namespaces need the privileges that come off next, and the filter forbids the
     calls that all the others make.
@@ -157,7 +158,7 @@ def lock_down(memory: int) -> list[Held]:
         ("no capabilities", no_capabilities),
         ("no tracing, ends with its parent", no_tracing),
         ("no files, processes or memory beyond limits", lambda: _limits(room)),
-        ("system calls filtered", _system_calls),
+        ("system calls filtered", lambda: _system_calls(also)),
     ]
     held = []
     for measure, step in steps:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import platform
+from collections.abc import Sequence
 from typing import Final
 
 _COMMON: Final = (  # noqa: SIM905
@@ -71,6 +72,8 @@ _CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _CLONE3: Final = 435
 _CLONE_THREAD: Final = 0x10000
 
+_ALSO: Final = {"x86_64": {"recvfrom": 45}, "aarch64": {"recvfrom": 207}}
+"""Calls that only some processes need."""
 _AUDIT_ARCH: Final = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 
 _PR_SET_SECCOMP, _FILTER = 22, 2
@@ -94,13 +97,17 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
 
 
-def program(machine: str) -> list[tuple[int, int, int, int]]:
+def program(machine: str, also: Sequence[str] = ()) -> list[tuple[int, int, int, int]]:
     """Return the filter for `machine` as (code, jump if true, jump if false, operand).
+
+    Parameters
+    ----------
+    also : further calls that are allowed: ``recvfrom``, for who is given a socket of datagrams.
 
     >>> program("x86_64")[0] == (0x20, 0, 0, 4)  # load the architecture
     True
     """
-    numbers = _NUMBERS[machine]
+    numbers = _NUMBERS[machine] | {name: _ALSO[machine][name] for name in also}
     mapping = [numbers["mmap"], numbers["mprotect"]]
     plain = sorted(number for number in numbers.values() if number not in mapping)
     deny, allow = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
@@ -152,15 +159,17 @@ def converter_program(machine: str) -> list[tuple[int, int, int, int]]:
     return [*code, deny, allow]
 
 
-def install(*, converter: bool = False) -> str:
+def install(*, converter: bool = False, also: Sequence[str] = ()) -> str:
     """Install the filter; return why that was not possible, or an empty string.
+
+    `also` is as in `program`.
 
     `PR_SET_NO_NEW_PRIVS` must be set.
     """
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
     if platform.system() != "Linux" or machine not in _NUMBERS or ctypes.sizeof(ctypes.c_void_p) != 8:
         return f"no filter for {platform.system()} on {machine}"
-    code = converter_program(machine) if converter else program(machine)
+    code = converter_program(machine) if converter else program(machine, also)
     instructions = (_Instruction * len(code))(*(_Instruction(*line) for line in code))
     filter_ = _Program(len(code), instructions)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -16,7 +16,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from qwarden.formats.accounting import END_OF_TIME, MOST_PROBLEMS, LineCounts, PacketCounts, SourceReport
+from qwarden.formats.accounting import (
+    END_OF_TIME,
+    MOST_PROBLEMS,
+    LineCounts,
+    PacketCounts,
+    RecordCounts,
+    SourceReport,
+)
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import FLOW, NOT_YET_AGAIN, PROTO_ARP, TCP_STATES, UNKNOWN, Flows
 
@@ -26,7 +33,7 @@ MOST_ALERTS: Final = 64
 MOST_FLOWS: Final = 8192
 MOST_BODY: Final = MOST_FLOWS * FLOW.itemsize
 
-_LATEST_NS: Final = (1 << 62) - 1
+LATEST_NS: Final = (1 << 62) - 1
 _MOST_COUNT: Final = 1 << 53
 _MOST_TEXT: Final = 300
 
@@ -69,7 +76,8 @@ def check_sizes(header: int, body: int) -> None:
         raise Distrust(f"a message of {header} and {body} bytes")
 
 
-def _integer(value: object, low: int, high: int, what: str) -> int:
+def checked_integer(value: object, low: int, high: int, what: str) -> int:
+    """Return `value` if it is an integer within its range."""
     if type(value) is not int or not low <= value <= high:
         raise Distrust(f"{what} out of its range")
     return value
@@ -81,7 +89,8 @@ def _text(value: object, what: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in value)
 
 
-def _object(value: object, names: set[str], what: str) -> dict[str, Any]:
+def checked_object(value: object, names: set[str], what: str) -> dict[str, Any]:
+    """Return `value` if it is an object of these fields."""
     if not isinstance(value, dict) or set(value) != names:
         raise Distrust(f"{what} has other fields than expected")
     return value
@@ -97,61 +106,72 @@ def decode_header(header: bytes, path: str) -> Message:
         document = json.loads(header)
     except (ValueError, RecursionError) as error:
         raise Distrust("a header that is no JSON") from error
-    top = _object(document, _names(Message), "the header")
-    told = _object(top["report"], _names(SourceReport), "the report")
-    packets = PacketCounts(**_counts(told["packets"], _names(PacketCounts), "the packet counts"))
-    lines = LineCounts(**_counts(told["lines"], _names(LineCounts), "the line counts"))
-    if not (packets.adds_up and lines.adds_up):
-        raise Distrust("counts that do not add up")
-    problems, cage, alerts = told["problems"], top["cage"], top["alerts"]
-    if not isinstance(problems, list) or len(problems) > MOST_PROBLEMS:
-        raise Distrust("too many problems")
-    if not isinstance(cage, list) or len(cage) > 32:
-        raise Distrust("too many measures")
-    for measure in cage:
-        _object(measure, {"measure", "holds", "detail"}, "a measure")
+    top = checked_object(document, _names(Message), "the header")
+    report, cage, alerts = checked_report(top["report"], path), checked_cage(top["cage"]), top["alerts"]
     if not isinstance(alerts, list) or len(alerts) > MOST_ALERTS:
         raise Distrust("too many alerts")
-    flows_read = _integer(told["flows_read"], 0, _MOST_COUNT, "flows_read")
-    report = SourceReport(
-        path=path,
-        format=_text(told["format"], "the format"),
-        packets=packets,
-        lines=lines,
-        flows_read=flows_read,
-        flows_evicted=_integer(told["flows_evicted"], 0, _MOST_COUNT, "flows_evicted"),
-        problems=[_text(problem, "a problem") for problem in problems],
-        problems_total=_integer(told["problems_total"], len(problems), _MOST_COUNT, "problems_total"),
-        complete=told["complete"] is True,
-    )
     watermark = top["watermark_ns"]
     if watermark != END_OF_TIME:
-        _integer(watermark, 0, _LATEST_NS, "the watermark")
+        checked_integer(watermark, 0, LATEST_NS, "the watermark")
     return Message(
         report=report,
-        watermark_ns=_integer(watermark, 0, END_OF_TIME, "the watermark"),
-        epoch=_integer(top["epoch"], 0, _MOST_COUNT, "the epoch"),
-        cage=[
-            {
-                "measure": _text(measure["measure"], "a measure"),
-                "holds": measure["holds"] is True,
-                "detail": _text(measure["detail"], "a measure"),
-            }
-            for measure in cage
-        ],
+        watermark_ns=checked_integer(watermark, 0, END_OF_TIME, "the watermark"),
+        epoch=checked_integer(top["epoch"], 0, _MOST_COUNT, "the epoch"),
+        cage=cage,
         last=top["last"] is True,
         alerts=tuple(_alert(alert) for alert in alerts),
     )
 
 
+def checked_report(value: object, path: str) -> SourceReport:
+    """Return the report that a message carries; `path` names the source whatever the process says."""
+    told = checked_object(value, _names(SourceReport), "the report")
+    packets = PacketCounts(**_counts(told["packets"], _names(PacketCounts), "the packet counts"))
+    lines = LineCounts(**_counts(told["lines"], _names(LineCounts), "the line counts"))
+    records = RecordCounts(**_counts(told["records"], _names(RecordCounts), "the record counts"))
+    if not (packets.adds_up and lines.adds_up and records.adds_up):
+        raise Distrust("counts that do not add up")
+    problems = told["problems"]
+    if not isinstance(problems, list) or len(problems) > MOST_PROBLEMS:
+        raise Distrust("too many problems")
+    return SourceReport(
+        path=path,
+        format=_text(told["format"], "the format"),
+        packets=packets,
+        lines=lines,
+        records=records,
+        flows_read=checked_integer(told["flows_read"], 0, _MOST_COUNT, "flows_read"),
+        flows_evicted=checked_integer(told["flows_evicted"], 0, _MOST_COUNT, "flows_evicted"),
+        problems=[_text(problem, "a problem") for problem in problems],
+        problems_total=checked_integer(told["problems_total"], len(problems), _MOST_COUNT, "problems_total"),
+        complete=told["complete"] is True,
+    )
+
+
+def checked_cage(cage: object) -> list[dict[str, Any]]:
+    """Return the measures that a message names."""
+    if not isinstance(cage, list) or len(cage) > 32:
+        raise Distrust("too many measures")
+    for measure in cage:
+        checked_object(measure, {"measure", "holds", "detail"}, "a measure")
+    return [
+        {
+            "measure": _text(measure["measure"], "a measure"),
+            "holds": measure["holds"] is True,
+            "detail": _text(measure["detail"], "a measure"),
+        }
+        for measure in cage
+    ]
+
+
 def _counts(value: object, names: set[str], what: str) -> dict[str, int]:
-    counts = _object(value, names, what)
-    return {name: _integer(count, 0, _MOST_COUNT, name) for name, count in counts.items()}
+    counts = checked_object(value, names, what)
+    return {name: checked_integer(count, 0, _MOST_COUNT, name) for name, count in counts.items()}
 
 
 _ALERT_TEXTS: Final = ("signature", "category", "action", "src_ip", "dst_ip")
 _ALERT_NUMBERS: Final = {
-    "time_ns": (0, _LATEST_NS),
+    "time_ns": (0, LATEST_NS),
     **dict.fromkeys(("severity", "gid", "sid", "rev"), (UNKNOWN, _MOST_COUNT)),
     **dict.fromkeys(("src_port", "dst_port"), (UNKNOWN, 0xFFFF)),
     "proto": (UNKNOWN, 0xFF),
@@ -159,7 +179,7 @@ _ALERT_NUMBERS: Final = {
 
 
 def _alert(value: object) -> SignatureAlert:
-    told = _object(value, _names(SignatureAlert), "an alert")
+    told = checked_object(value, _names(SignatureAlert), "an alert")
     for name in ("src_ip", "dst_ip"):
         if told[name] != "":
             try:
@@ -167,7 +187,7 @@ def _alert(value: object) -> SignatureAlert:
             except ValueError:
                 raise Distrust(f"{name} is no address") from None
     texts = {name: _text(told[name], name) for name in _ALERT_TEXTS}
-    numbers = {name: _integer(told[name], *span, name) for name, span in _ALERT_NUMBERS.items()}
+    numbers = {name: checked_integer(told[name], *span, name) for name, span in _ALERT_NUMBERS.items()}
     return SignatureAlert(**texts, **numbers)  # type: ignore[arg-type]
 
 
@@ -188,8 +208,8 @@ _SMALL: Final = {
     "ttl_out": (UNKNOWN, 0xFF),
     "ttl_in": (UNKNOWN, 0xFF),
     "src_mac": (UNKNOWN, (1 << 48) - 1),
-    "start_ns": (0, _LATEST_NS),
-    "end_ns": (0, _LATEST_NS),
+    "start_ns": (0, LATEST_NS),
+    "end_ns": (0, LATEST_NS),
     "seq": (0, _MOST_COUNT),
 }
 _FLOATS: Final = [name for name in FLOW.names or () if FLOW[name].kind == "f"]
@@ -201,7 +221,8 @@ def check_flows(flows: Flows, logged: bool = False) -> None:
 
     Parameters
     ----------
-    logged : they were read from a log, which need not know protocols, packets and reasons.
+    logged : they were read from a log or told by an exporter, which need not know protocols, packets and
+        reasons.
     """
     if flows.size == 0:
         return

@@ -22,15 +22,20 @@ from qwarden.formats.accounting import SourceReport
 from qwarden.formats.flows import FLOW
 from qwarden.formats.mapping import Mapping, mapping_of
 from qwarden.formats.meter.settings import MeterSettings
-from qwarden.formats.meter.state import STATE
+from qwarden.formats.meter.state import STATE, Rows
 from qwarden.formats.readers.batches import RawBatch
+from qwarden.formats.readers.bytes import Bytes
 from qwarden.formats.readers.capture import BUFFER
+from qwarden.formats.readers.cut import CutStream, PacketFilter
 from qwarden.formats.readers.opening import open_stream
+from qwarden.formats.readers.recognise import recognise
 from qwarden.formats.readers.sources import DescriptorSource
 from qwarden.formats.readers.warm import warm_up
 from qwarden.formats.sandbox.converter import program_for, start
+from qwarden.formats.sandbox.cutting import CutMessage, encode_cut
 from qwarden.formats.sandbox.lockdown import DESCRIPTORS, Held, attempt_escapes, lock_down
 from qwarden.formats.sandbox.wire import Message, encode
+from qwarden.formats.wanted import CUT, MOST_WANTED, WANTED
 
 _CAPTURE, _PIPE, _NULL = range(DESCRIPTORS)
 _SPARE_MEMORY = 256 << 20
@@ -92,6 +97,45 @@ def _read(
     _say(message(nothing, last=True), nothing)
 
 
+def _cut(wanted: PacketFilter, held: list[Held], patient: bool) -> None:
+    """Cut packets from the capture and hand them to the parent; `patient` if the input may make us wait."""
+    cage = [measure.as_dict() for measure in held]
+    report, total = SourceReport(""), 0
+    no_cuts, no_data = np.empty(0, CUT), np.empty(0, np.uint8)
+
+    def say(cuts: Rows = no_cuts, data: Bytes = no_data, last: bool = False) -> None:
+        for part in encode_cut(CutMessage(report, cuts.size, total, cage, last), cuts, data):
+            if len(part):
+                _write_all(part)
+
+    say()
+    cage = []
+    try:
+        found = recognise(DescriptorSource(_CAPTURE, say if patient else None))
+        if found.kind in ("pcap", "pcapng"):
+            stream = CutStream(found, wanted)
+            report = stream.report
+            for batch in stream:
+                total += batch.cuts.size
+                say(batch.cuts, batch.data)
+        else:
+            report.note(found.source.fault or "byte 0: it is no capture: no packets can be cut from it")
+    except Exception as error:
+        report.note(f"the reading process failed: {type(error).__name__}: {str(error)[:200]}")
+        say()
+        raise
+    say(last=True)
+
+
+def _filter(descriptor: int, settings: MeterSettings) -> PacketFilter:
+    """Read the parent's filter and make it ready, before the process gives up what compiling needs."""
+    with open(descriptor, "rb", closefd=False) as file:
+        file.seek(0)
+        rows = np.frombuffer(file.read(MOST_WANTED * WANTED.itemsize), WANTED)
+    PacketFilter.warm_up()
+    return PacketFilter(rows, round(settings.idle_timeout_s * 1e9))
+
+
 def _converter_said() -> bytes:
     """Return what a converter wrote to its standard error, whose pipe stands in for the null device."""
     try:
@@ -100,21 +144,22 @@ def _converter_said() -> bytes:
         return b""
 
 
-def _become_reader(capture: int, pipe: int, task: dict[str, object]) -> None:
+def _become_reader(capture: int, pipe: int, task: dict[str, object], wanted: int | None = None) -> None:
     """Keep three descriptors, give up the rest, read. Never returns."""
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        settings = MeterSettings(**task["settings"])  # type: ignore[arg-type]
+        packets = None if wanted is None else _filter(wanted, settings)
         null = os.open(os.devnull, os.O_RDWR)
         # Move them out of the way first, so that none is overwritten before it is copied.
         high = [os.dup(fd) for fd in (capture, pipe, null)]
         for target, fd in enumerate(high):
             os.dup2(fd, target)
         os.closerange(DESCRIPTORS, 1 << 16)
-        settings = MeterSettings(**task["settings"])  # type: ignore[arg-type]
         columns = task["mapping"]
         mapping = mapping_of(columns) if isinstance(columns, dict) else None
-        converter, converted = program_for(_CAPTURE)
+        converter, converted = program_for(_CAPTURE) if packets is None else ("", False)
         if converted:
             for target, fd in zip((_CAPTURE, _NULL), start(converter, _CAPTURE), strict=True):
                 os.dup2(fd, target)
@@ -123,7 +168,10 @@ def _become_reader(capture: int, pipe: int, task: dict[str, object]) -> None:
         held = lock_down(_memory(settings))
         if task["probe"]:
             held += attempt_escapes()
-        _read(settings, mapping, held, patient, converter, converted)
+        if packets is None:
+            _read(settings, mapping, held, patient, converter, converted)
+        else:
+            _cut(packets, held, patient)
         status = 0
     except BaseException:
         # The parent sees that no last message came. There is nobody to show a trace to.
@@ -141,19 +189,19 @@ def _reap(_signal: int = 0, _frame: object = None) -> None:
 def _serve(control: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, _reap)
     while True:
-        request, received, _flags, _address = socket.recv_fds(control, _MOST_TASK, 2)
+        request, received, _flags, _address = socket.recv_fds(control, _MOST_TASK, 3)
         if not request:
             return
-        capture, pipe = received
+        capture, pipe, *wanted = received
         # A child must not be reaped before its pidfd is taken.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         pid = os.fork()
         if pid == 0:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
             control.close()
-            _become_reader(capture, pipe, json.loads(request))
-        os.close(capture)
-        os.close(pipe)
+            _become_reader(capture, pipe, json.loads(request), *wanted)
+        for fd in received:
+            os.close(fd)
         handle = []
         with contextlib.suppress(OSError, AttributeError):
             handle = [os.pidfd_open(pid)]

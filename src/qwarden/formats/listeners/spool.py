@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -20,6 +20,7 @@ from qwarden.formats.writers.pcap import file_header
 
 ROTATE_S: Final = 60.0
 _CHUNK: Final = 1 << 20
+_IDLE_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -43,11 +44,13 @@ class Spool:
 
     Attributes
     ----------
+    name : of the folder.
     packets : how many were written.
     lost : how many had to go unread.
     """
 
     def __init__(self, folder: Path, linktype: int, keep_bytes: int, rotate_s: float = ROTATE_S) -> None:
+        self.name = folder.name
         self.packets = self.lost = 0
         self._folder, self._header = folder, file_header(linktype)
         self._keep, self._rotate_s = keep_bytes, rotate_s
@@ -57,6 +60,9 @@ class Spool:
         self._stream: IO[bytes] | None = None
         self._finished = False
         self._news = threading.Condition()
+        self._file: _File | None = None  # the one that is read
+        self._reading: IO[bytes] | None = None
+        self._at = 0
 
     def append(self, block: bytes, packets: int) -> None:
         """Write whole records."""
@@ -78,17 +84,28 @@ class Spool:
                 self._stream.close()
             self._news.notify_all()
 
-    def follow(self) -> Iterator[bytes]:
-        """Yield one capture, made of all the files as they are written."""
+    def follow(self, idle: Callable[[], bytes] | None = None) -> Iterator[bytes]:
+        """Yield one capture, made of all the files as they are written.
+
+        Following anew goes on where the last one stopped; only one follows at a time.
+
+        Parameters
+        ----------
+        idle : makes what is yielded about once a second while nothing is written.
+        """
         yield self._header
-        while (file := self._next()) is not None:
-            with file.path.open("rb") as stream:  # it can be read to its end even when it is removed
-                at = len(self._header)
-                stream.seek(at)
-                while self._more(file, at):
-                    chunk = stream.read(min(_CHUNK, file.size - at))
-                    at += len(chunk)
-                    yield chunk
+        while True:
+            size = self._wait(None if idle is None else _IDLE_S)
+            if size < 0:
+                return
+            if size == 0:
+                assert idle is not None
+                yield idle()
+                continue
+            assert self._reading is not None
+            chunk = self._reading.read(min(_CHUNK, size))
+            self._at += len(chunk)
+            yield chunk
 
     def _current(self, coming: int) -> _File:
         """Return the file to write to, a new one if the last is full or old."""
@@ -115,23 +132,40 @@ class Spool:
                 self.lost += gone.packets
             gone.path.unlink(missing_ok=True)
 
-    def _next(self) -> _File | None:
-        """Return the oldest file not yet taken, waiting for one; None when there will be none."""
+    def _wait(self, patience_s: float | None) -> int:
+        """Wait until there is something to read.
+
+        Returns
+        -------
+        How many bytes of the file that `_reading` has open; 0 if the patience ended; -1 if nothing will come.
+        """
         with self._news:
             while True:
-                for file in self._files:
-                    if not file.taken:
-                        file.taken = True
-                        return file
-                if self._finished:
-                    return None
-                self._news.wait()
+                if self._file is None:
+                    if self._take():
+                        continue
+                    if self._finished:
+                        return -1
+                elif self._file.size > self._at:
+                    return self._file.size - self._at
+                elif self._finished or self._files[-1] is not self._file:
+                    self._leave()
+                    continue
+                if not self._news.wait(patience_s):
+                    return 0
 
-    def _more(self, file: _File, at: int) -> bool:
-        """Wait until a file has more than `at` bytes; False if it never will."""
-        with self._news:
-            while file.size <= at:
-                if self._finished or not self._files or self._files[-1] is not file:
-                    return False
-                self._news.wait()
-            return True
+    def _take(self) -> bool:
+        """Begin to read the oldest file not yet taken; return whether there is one."""
+        for file in self._files:
+            if not file.taken:
+                file.taken = True
+                # It can be read to its end even when it is removed.
+                self._file, self._reading, self._at = file, file.path.open("rb"), len(self._header)
+                self._reading.seek(self._at)
+                return True
+        return False
+
+    def _leave(self) -> None:
+        assert self._reading is not None
+        self._reading.close()
+        self._file = self._reading = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,8 @@ def piped(path: Path, blocks: Iterable[bytes]) -> Iterator[Path]:
     Parameters
     ----------
     path : where the pipe appears (mode 0600); its folder is made. What stood there is replaced.
-    blocks : the bytes of a capture, in order; must come to an end before the ``with`` is left.
+    blocks : the bytes of a capture, in order; must come to an end before the ``with`` is left, or yield
+        something, if only nothing, about once a second, so that a reader that left is noticed.
 
     Raises
     ------
@@ -62,7 +64,11 @@ def _fill(path: Path, blocks: Iterable[bytes], closing: threading.Event) -> None
     if descriptor is None:
         return
     try:
+        poll = select.poll()
+        poll.register(descriptor, 0)  # errors are always told
         for block in blocks:
+            if closing.is_set() or poll.poll(0):
+                return
             rest = memoryview(block)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
@@ -70,6 +76,8 @@ def _fill(path: Path, blocks: Iterable[bytes], closing: threading.Event) -> None
         return  # the reader has its reasons, and gives them itself
     finally:
         os.close(descriptor)
+        if isinstance(blocks, Generator):
+            blocks.close()
 
 
 def _open_when_read(path: Path, closing: threading.Event) -> int | None:

@@ -1,20 +1,18 @@
-"""Bytes in time: the pipe, the replay, the spool."""
+"""Bytes in time: the pipe and the spool."""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from qwarden.console.feeds.pipe import piped
-from qwarden.console.feeds.replay import Replay
-from qwarden.console.feeds.spool import Spool
-from qwarden.formats.writers.pcap import PcapWriter, file_header
+from qwarden.formats.listeners.pipe import piped
+from qwarden.formats.listeners.spool import Spool
+from qwarden.formats.writers.pcap import file_header
 
 HEADER = file_header()
 
@@ -44,40 +42,19 @@ def test_a_source_that_fails_is_told(tmp_path: Path) -> None:
         assert path.read_bytes() == b"a"
 
 
-@pytest.fixture
-def capture(tmp_path: Path) -> Path:
-    path = tmp_path / "a.pcap"
-    with PcapWriter(path) as writer:
-        for at in range(30):
-            writer.write(1_700_000_000_000_000 + at * 1_000_000, bytes([at]) * (60 + at))
-    return path
+def test_a_reader_that_leaves_is_noticed_while_nothing_comes(tmp_path: Path) -> None:
+    ended = threading.Event()
 
+    def silent() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b""
+        finally:
+            ended.set()
 
-def test_a_replay_is_the_capture_in_pieces(capture: Path) -> None:
-    replay = Replay(capture, speed=300, stop=threading.Event())
-    pieces = list(replay)
-    assert b"".join(pieces) == capture.read_bytes()
-    assert replay.packets == 30
-
-
-def test_a_replay_keeps_its_pace(capture: Path) -> None:
-    """Of 29 s at speed 20 nothing may come before its time; how much later is the machine's affair."""
-    began, seen = time.monotonic(), 0
-    for piece in Replay(capture, speed=20, stop=threading.Event()):
-        seen += len(piece)
-        records = sum(1 for at in range(30) if _end_of(at) <= seen)
-        assert (records - 1) / 20 <= time.monotonic() - began
-    assert seen == capture.stat().st_size
-
-
-def _end_of(record: int) -> int:
-    return len(HEADER) + sum(16 + 60 + at for at in range(record + 1))
-
-
-def test_a_replay_stops_when_asked(capture: Path) -> None:
-    stop = threading.Event()
-    stop.set()
-    assert len(b"".join(Replay(capture, speed=1, stop=stop))) < capture.stat().st_size
+    with piped(tmp_path / "a", silent()) as path:
+        path.open("rb").close()
+        assert ended.wait(20)
 
 
 def block(packets: int, size: int = 100) -> bytes:
@@ -148,3 +125,30 @@ def test_files_of_an_earlier_run_count_but_are_not_followed(tmp_path: Path) -> N
     spool.finish()
     assert len(b"".join(spool.follow())) == len(HEADER) + 1500
     assert spool.lost == 0
+
+
+def test_following_anew_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1, keep_bytes=100_000)
+    first, second = block(5), block(7)
+    spool.append(first, 5)
+    followed = spool.follow()
+    assert [next(followed), next(followed)] == [HEADER, first]
+    followed.close()  # type: ignore[attr-defined]
+    spool.append(second, 7)
+    spool.finish()
+    assert list(spool.follow()) == [HEADER, second]
+
+
+def test_time_is_told_while_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qwarden.formats.listeners import spool as module
+
+    monkeypatch.setattr(module, "_IDLE_S", 0.01)
+    spool = Spool(tmp_path, 1, keep_bytes=100_000)
+    followed = spool.follow(lambda: b"tick")
+    assert [next(followed) for _ in range(3)] == [HEADER, b"tick", b"tick"]
+    written = block(3)
+    spool.append(written, 3)
+    assert next(followed) == written
+    assert next(followed) == b"tick"
+    spool.finish()
+    assert b"".join(followed).replace(b"tick", b"") == b""

@@ -41,7 +41,7 @@ def main() -> None:
         poll.poll(_FLUSH_MS)
         block, packets = _collect()
         if packets:
-            _write(BLOCK.pack(len(block), packets) + block)
+            write(BLOCK.pack(len(block), packets) + block)
 
 
 def _collect() -> tuple[bytes, int]:
@@ -58,7 +58,8 @@ def _collect() -> tuple[bytes, int]:
     return bytes(block), packets
 
 
-def _write(data: bytes) -> None:
+def write(data: bytes) -> None:
+    """Write a block to the pipe, waiting until it has room."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(_PIPE, rest) :]

@@ -1,0 +1,131 @@
+"""From flows of the archive to their packets, cut from the captures the flows were read from."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from qwarden.core.config import DetectSettings
+from qwarden.core.errors import InputError, UsageError
+from qwarden.detect.archive import Archived, source_id, source_path
+from qwarden.detect.detector import meter_settings
+from qwarden.formats.captures import format_of
+from qwarden.formats.cuts import CutReader, Packet, open_cut
+from qwarden.formats.writers.packets import PacketWriter
+
+_CAPTURES: Final = ("pcap", "pcapng")
+_MOST_SOURCES: Final = 64
+"""Captures that are cut from at once: each has a reading process."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketCut:
+    """What became of a cut.
+
+    Attributes
+    ----------
+    path : the capture that was written.
+    flows : flows whose packets were cut.
+    packets : packets written; `expected` is what the flows counted.
+    looked_at : packet records of all sources.
+    sources : the captures they were cut from.
+    problems : what is wrong with the sources, by name.
+    """
+
+    path: Path
+    flows: int
+    packets: int
+    expected: int
+    looked_at: int
+    sources: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Return it in words."""
+        counted = "" if self.packets == self.expected else f", which counted {self.expected:,}"
+        return (
+            f"{self.packets:,} packets of {self.flows:,} flows{counted}, of {self.looked_at:,} looked at, "
+            f"written to {self.path}"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "path": str(self.path), "flows": self.flows, "packets": self.packets, "expected": self.expected,
+            "looked_at": self.looked_at, "sources": [str(path) for path in self.sources],
+            "problems": list(self.problems),
+        }  # fmt: skip
+
+
+def cut_packets(home: Path, found: Archived, out: Path, settings: DetectSettings) -> PacketCut:
+    """Write the packets of flows of the archive to the capture `out`.
+
+    Packets of one source stay in the order of its capture; those of several are merged by time.
+
+    Parameters
+    ----------
+    out : pcapng if its name ends in ``.pcapng``, else pcap; replaced when the cut is complete.
+    settings : as the flows were read with.
+
+    Raises
+    ------
+    UsageError
+        There are no flows, or too many sources; a source is a log; `out` is one of the sources.
+    InputError
+        A source is not there any more or was changed; `out` cannot be written.
+    """
+    ids = list(dict.fromkeys(found.sources.tolist()))
+    if not ids:
+        raise UsageError("no flow fits: there are no packets to cut")
+    if len(ids) > _MOST_SOURCES:
+        raise UsageError(f"the flows are from {len(ids)} sources; at most {_MOST_SOURCES} can be cut at once")
+    paths = {id: _unchanged(home, id) for id in ids}
+    if any(out.exists() and out.samefile(path) for path in paths.values()):
+        raise UsageError(f"{out}: packets are cut from this very capture; write them to another file")
+    with ExitStack() as stack:
+        writer = stack.enter_context(PacketWriter(out))
+        readers = []
+        for id in ids:
+            flows = found.flows[found.sources == id]
+            readers.append(stack.enter_context(open_cut(paths[id], flows, meter_settings(settings))))
+        named = [_named(paths[id].name, reader) for id, reader in zip(ids, readers, strict=True)]
+        for _, source, packet in heapq.merge(*named, key=_time):
+            writer.write(source, packet.link, packet.time_ns, packet.wire_length, packet.data)
+        for id in ids:
+            _unchanged(home, id)
+        if not writer.packets:
+            raise InputError(out, "none of the flows' packets were found; nothing is written")
+    return PacketCut(
+        out, found.flows.size, writer.packets,
+        int((found.flows["packets_out"] + found.flows["packets_in"]).sum()),
+        sum(reader.report.packets.read for reader in readers), tuple(paths.values()),
+        tuple(f"{reader.report.path}: {text}" for reader in readers for text in reader.report.problems),
+    )  # fmt: skip
+
+
+def _named(name: str, reader: CutReader) -> Iterator[tuple[int, str, Packet]]:
+    for packet in reader:
+        yield packet.time_ns, name, packet
+
+
+def _time(item: tuple[int, str, Packet]) -> int:
+    return item[0]
+
+
+def _unchanged(home: Path, id: str) -> Path:
+    """Return the capture of a source, if it still is what the flows were read from."""
+    path = source_path(home, id)
+    if not path.exists():
+        raise InputError(path, "is not there any more; its flows are kept, its packets are not")
+    if not path.is_file():
+        raise InputError(path, "was read as a stream, whose packets are not kept")
+    if source_id(str(path)) != id:
+        raise InputError(path, "was changed since its flows were scored, or moved here; score it again")
+    kind = format_of(path)
+    if kind not in _CAPTURES:
+        raise UsageError(f"{path}: is no capture but a log, which has no packets")
+    return path
