@@ -90,9 +90,13 @@ def _warm() -> str:
     """Run one small scenario through the whole path: whatever a capture needs is then compiled."""
     import time
 
+    import numpy as np
+
     from qwarden.core.config import DetectSettings
     from qwarden.detect import Detector, load_default_model
     from qwarden.detect.scenario import write_scenario
+    from qwarden.formats import open_capture
+    from qwarden.formats.cuts import open_cut
 
     class Nowhere:
         def publish(self, event: object) -> None:
@@ -103,4 +107,8 @@ def _warm() -> str:
         capture = Path(folder) / "warm.pcap"
         write_scenario(capture, 1, duration_s=600)
         Detector(load_default_model(), DetectSettings(), Nowhere()).run([capture])
+        with open_capture(capture) as reader:
+            flows = np.concatenate([batch.flows.copy() for batch in reader])
+        with open_cut(capture, flows[:1]) as packets:
+            sum(1 for _ in packets)
     return f"every hot loop is compiled ({time.perf_counter() - began:.1f} s)"

@@ -67,7 +67,7 @@ class SecondOpinionSettings:
     iterations: int = 150
     components: int = 12
     attacked: int = 3000
-    queries: tuple[int, ...] = (30, 100, 300)
+    queries: tuple[int, ...] = (30, 300, 1000)
     rounds: int = 0
     union_queries: int = 100
     rehearsal: float = 0.3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.formats.test_meter_reference import capture, streams
 from tests.unit.formats import craft
 from tests.unit.formats.cutting import cut
 from tests.unit.formats.reference_meter import Packet, ReferenceMeter, pcap_records
@@ -15,7 +16,6 @@ from tests.unit.formats.reference_meter import Packet, ReferenceMeter, pcap_reco
 from qwarden.formats import MeterSettings
 
 from .mutate import mutants
-from .test_meter_reference import capture, streams
 
 
 class Keeper(ReferenceMeter):

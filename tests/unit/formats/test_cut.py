@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from qwarden.core.errors import InputError, UnreadableError, UsageError
-from qwarden.formats import cuts, open_capture
+from qwarden.formats import MeterSettings, cuts, open_capture
 from qwarden.formats.accounting import PacketCounts, SourceReport
 from qwarden.formats.cuts import CutReader, Packet, open_cut
 from qwarden.formats.flows import FLOW, Flows
@@ -31,6 +31,7 @@ from qwarden.formats.writers.packets import PacketWriter
 
 from . import craft
 from .cutting import cut
+from .reference_meter import pcap_records
 
 
 def frame(sport: int, dport: int = 53, **of_ip: object) -> bytes:
@@ -123,6 +124,23 @@ def test_a_filter_joins_spans_that_overlap() -> None:
     spans = wanted_packets(flows)
     assert [row[5:] for row in spans.tolist()] == [(2, 6, 0, 50), (2, 6, 100, 120), (3, 6, 0, 9)]
     assert wanted_packets(flows[:0]).size == 0
+
+
+@pytest.mark.data
+def test_real_captures_are_cut_whole_and_in_halves(data_dir: Path) -> None:
+    """Each packet of each flow, as a plain reader of pcap has it; half the flows and the others: all."""
+    for path in sorted(data_dir.glob("pcaps/*/*.pcap")):
+        content = path.read_bytes()
+        flows, read = craft.read(content, MeterSettings())
+        records = list(pcap_records(content)) if read.is_pcap else []
+        found, _ = cut(content, flows)
+        assert len(found) == read.packets.metered, path.name
+        if records and read.packets.metered == len(records):
+            assert found == records, path.name
+        halves = [cut(content, flows[at::2])[0] for at in (0, 1)]
+        counted = [int((flows["packets_out"] + flows["packets_in"])[at::2].sum()) for at in (0, 1)]
+        assert all(len(half) >= count for half, count in zip(halves, counted, strict=True)), path.name
+        assert {*halves[0], *halves[1]} == set(found), path.name
 
 
 # Through the reading process

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,14 +120,18 @@ def pair_auc(attacks: Sequence[F64], benign: Sequence[F64]) -> float:
     return float(np.mean(pairs))
 
 
-def _digest(bench: Bench, path: str) -> str:
-    """Return the data's name and the hash of the list of its files' hashes."""
-    found = hashlib.sha256(bench.data(path).read_bytes()).hexdigest()
-    return f"{path.partition('/')[0]} (sha256 of {path}: {found})"
+def _digest(bench: Bench, name: str) -> str:
+    """Return a set's name and the hash of its files' hashes, each file checked."""
+    from qwarden.detect.datasets.catalogue import find_set
+    from qwarden.detect.datasets.fetch import check_files
+
+    data = find_set(name)
+    check_files(data, bench.data(name))
+    return f"{name} ({len(data.files)} files, sha256 of their list: {data.sha256})"
 
 
 def _sets(bench: Bench) -> str:
-    return "; ".join(_digest(bench, path) for path in ("pcaps/MANIFEST.csv", "slips-dataset/SOURCE.txt"))
+    return "; ".join(_digest(bench, path) for path in ("pcaps", "slips-dataset"))
 
 
 def _share_interval(hits: int, n: int) -> tuple[float, float]:
@@ -227,8 +230,7 @@ def slips_evidence(bench: Bench) -> Measured:
     twins = len(_found(twin, bench, stated)[0])
     return Measured(
         values={"found": len(told) / len(stated)},
-        data=f"{_digest(bench, 'slips-dataset/SOURCE.txt')}; not told: {_list(missed)}; "
-        f"not read: {_list(unread)}",
+        data=f"{_digest(bench, 'slips-dataset')}; not told: {_list(missed)}; not read: {_list(unread)}",
         split=_SPLIT,
         n=len(stated),
         ci95={"found": _share_interval(len(told), len(stated))},
@@ -319,7 +321,7 @@ def benign_hours(bench: Bench) -> Measured:
             "share": found.noisy / found.hours,
             "findings_per_host_day": len(found.kinds) / found.host_days,
         },
-        data=f"{_digest(bench, 'zeek-labelled-stratosphere/SOURCE.txt')}, day 008: {_days_text(found)}",
+        data=f"{_digest(bench, 'zeek-labelled-stratosphere')}, day 008: {_days_text(found)}",
         split=f"day 010 served for development ({_days_text(looked_at)}), day 008 for the report; both had "
         "been run once with the model before; that notes do not count here was settled after both",
         n=found.hours,
@@ -365,7 +367,7 @@ def shipped(bench: Bench) -> Measured:
         data=f"{_sets(bench)}: {flows} flows of {len(attacks)} attack captures, "
         f"{sum(seen.threat.size for seen in benign)} of {len(benign)} benign ones; AUC of single flows, "
         f"every pair of captures weighing the same: {single:.3f}; "
-        f"{_digest(bench, 'zeek-labelled-stratosphere/SOURCE.txt')}, day 008",
+        f"{_digest(bench, 'zeek-labelled-stratosphere')}, day 008",
         split="the model is trained and calibrated on the traffic range alone",
         n=len(attacks) + len(benign),
         ci95={
