@@ -166,7 +166,8 @@ def deal(answers: Sequence[Answer]) -> Lesson:
             if not held:
                 uses[causes[0], attack] = HOLD_OUT
             if not any(uses[cause, attack] == TRAIN for cause in causes):
-                uses[causes[-1], attack] = TRAIN
+                free = [cause for cause in causes if uses[cause, attack] != HOLD_OUT] or causes
+                uses[free[-1], attack] = TRAIN
         elif causes:
             uses[causes[0], attack] = TRAIN
     # One cause that was called both serves one use only.

@@ -47,6 +47,7 @@ _ALL: Final = (
     Technique("T1018", "Remote System Discovery", DISCOVERY),
     Technique("T1046", "Network Service Discovery", DISCOVERY),
     Technique("T1048", "Exfiltration Over Alternative Protocol", EXFILTRATION),
+    Technique("T1071", "Application Layer Protocol", COMMAND_AND_CONTROL),
     Technique("T1071.001", "Web Protocols", COMMAND_AND_CONTROL, ("T1071", "Application Layer Protocol")),
     Technique("T1071.004", "DNS", COMMAND_AND_CONTROL, ("T1071", "Application Layer Protocol")),
     Technique("T1095", "Non-Application Layer Protocol", COMMAND_AND_CONTROL),
