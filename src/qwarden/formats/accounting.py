@@ -133,7 +133,7 @@ class SourceReport:
     @property
     def is_log(self) -> bool:
         """Whether it is a log, counted by lines, rather than a capture, counted by packets."""
-        return bool(self.format) and not self.format.startswith(("pcap", "netflow"))
+        return bool(self.format) and not self.format.startswith("pcap") and not self.is_export
 
     @property
     def is_export(self) -> bool:
