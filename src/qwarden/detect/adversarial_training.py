@@ -1,13 +1,17 @@
 """Adversarial training: detectors that practise on rows which evade a victim, and then themselves.
 
-A `School` holds what every pupil is taught with: rows, a victim, and the rows that evaded it. `teach` trains
-the three members of an `Opinion`, and, in further rounds, attacks them together with the victim and trains
-them again on what came of it. The quantum members and their classical twin go through the same school.
+A `School` holds what every pupil is taught with: rows, a victim, and lessons, attacks that hide. `teach`
+trains the three members of an `Opinion`, and, in further rounds, attacks them together with the victim and
+trains them again on what came of it. The quantum members and their classical twin go through the same school.
+
+Lessons are of three kinds: rows that evade the victim; rows that evade boosted trees for which practice rows
+and the others have changed places, so that every attack is practised with; and rows in disguise, which took
+over all they could of a normal neighbour and asked no victim. The last are for victims not met yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Self
@@ -16,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.progress import SILENT, Progress
-from qwarden.detect.mimicry import Mutability, Score, mimic
+from qwarden.detect.mimicry import NEAR, Mutability, Score, mimic, nearest_donors
 from qwarden.learn import (
     ConformalFusion,
     GradientBoostingTwin,
@@ -51,6 +55,9 @@ class SecondOpinionSettings:
     components : principal components of the twin's autoencoder.
     attacked : attack rows on which evasion is practised, each time.
     queries : budgets of the attacks on the victim, one attack each.
+    crossed_queries : budgets of the attacks on the trees for which the rows have changed places.
+    disguised : attack rows in disguise. Neither these nor the crossed ones ask `victim`, which may say that a
+        row is no attack any more: only for rows that stay attacks whatever is changed.
     rounds, union_queries : attacks on the victim and this opinion together, and their budget. None by
         default: on inner splits of NSL-KDD a round lost one or two points of those who evade the victim, and
         against adaptive attackers won nothing.
@@ -68,6 +75,8 @@ class SecondOpinionSettings:
     components: int = 12
     attacked: int = 3000
     queries: tuple[int, ...] = (30, 300, 1000)
+    crossed_queries: tuple[int, ...] = ()
+    disguised: int = 0
     rounds: int = 0
     union_queries: int = 100
     rehearsal: float = 0.3
@@ -162,7 +171,7 @@ class School:
     anchors : columns of the preprocessed rows that mimicry cannot move back.
     belongings : those that it can change, and the log-odds of codes: values that belong together in normal
         rows, as bytes do with a service. All columns where there are no codes.
-    lessons : rows that evade the victim, raw, one array an attack.
+    lessons : attack rows that hide, raw, one array an attack.
     """
 
     rows: F64
@@ -218,17 +227,27 @@ class School:
         changes = ~mutable.fixed[preprocessor.source_]
         belongings = np.flatnonzero(told | changes | (not told.any())).astype(np.int64)
         if victim is None:
-            trees = GradientBoostingTwin(settings.iterations, seed=seed).fit(
-                preprocessor.transform(rows[~practice]), attack[~practice]
-            )
-            victim = partial(_suspicion, preprocessor, trees)
+            victim = _trees(preprocessor, rows, attack, ~practice, settings)
         school = cls(
             rows=rows, attack=attack, calibration=calibration, practice=practice, mutable=mutable,
             settings=settings, preprocessor=preprocessor, inputs=inputs, anchors=anchors,
             belongings=belongings, victim=victim,
         )  # fmt: skip
-        budgets = enumerate(settings.queries)
-        return replace(school, lessons=tuple(school.lesson(victim, budget, at) for at, budget in budgets))
+        return replace(school, lessons=tuple(school._first_lessons()))
+
+    def _first_lessons(self) -> Iterator[F64]:
+        settings = self.settings
+        for at, budget in enumerate(settings.queries):
+            yield self.lesson(self.victim, budget, at)
+        if settings.crossed_queries:
+            crossed = replace(self, practice=~self.practice)
+            trees = _trees(self.preprocessor, self.rows, self.attack, self.practice, settings)
+            for at, budget in enumerate(settings.crossed_queries, len(settings.queries)):
+                yield crossed.lesson(trees, budget, at)
+        if settings.disguised:
+            rng = np.random.default_rng([settings.seed, 10])
+            attacks = rng.permutation(self.rows[self.attack == 1])[: settings.disguised]
+            yield disguised(attacks, self.rows[self.attack == 0], self.mutable, rng)
 
     def lesson(self, score: Score, queries: int, number: int) -> F64:
         """Attack a detector with the attacks and the normal donors kept for practice; return the rows."""
@@ -276,6 +295,30 @@ class School:
             return np.maximum(-victim.log_p(self.victim(rows)[:, None]), -own)
 
         return evidence
+
+
+def disguised(attacks: F64, donors: F64, mutable: Mutability, rng: np.random.Generator) -> F64:
+    """Return the attacks (n, d), each with all it can take over of one of its nearest normal donors.
+
+    >>> from qwarden.detect.mimicry import Mutable
+    >>> can = Mutability(("flag", "rate"), {"rate": Mutable("moves")})
+    >>> donors = np.array([[1.0, 7.0]])
+    >>> disguised(np.array([[1.0, 90.0]]), donors, can, np.random.default_rng(0)).tolist()
+    [[1.0, 7.0]]
+    """
+    near = nearest_donors(attacks, donors, mutable.fixed, NEAR)
+    chosen = near[np.arange(len(near)), rng.integers(near.shape[1], size=len(near))]
+    return mutable.valid(attacks, np.where(mutable.fixed, attacks, donors[chosen]))
+
+
+def _trees(
+    preprocessor: Preprocessor, rows: F64, attack: I64, learnt: Bools, settings: SecondOpinionSettings
+) -> Score:
+    """Return the suspicion of boosted trees that have learnt from some of the rows."""
+    trees = GradientBoostingTwin(settings.iterations, seed=settings.seed).fit(
+        preprocessor.transform(rows[learnt]), attack[learnt]
+    )
+    return partial(_suspicion, preprocessor, trees)
 
 
 def _suspicion(preprocessor: Preprocessor, classifier: GradientBoostingTwin, rows: F64) -> F64:

@@ -9,7 +9,7 @@ import pytest
 
 from qwarden.core.errors import ModelError
 from qwarden.core.signing import SigningKey, TrustedKeys
-from qwarden.detect.adversarial_training import School, SecondOpinionSettings, twin_side
+from qwarden.detect.adversarial_training import School, SecondOpinionSettings, disguised, twin_side
 from qwarden.detect.build import labelled_rows
 from qwarden.detect.features import FEATURE_NAMES
 from qwarden.detect.mimicry import Mutability, Mutable, mimic
@@ -19,7 +19,7 @@ from qwarden.learn import GradientBoostingTwin, save
 
 SMALL = SecondOpinionSettings(
     qubits=3, layers=2, steps=120, latent=2, depth=3, compression_steps=60, iterations=20, components=2,
-    attacked=150, queries=(20,), rounds=1, union_queries=10,
+    attacked=150, queries=(20,), crossed_queries=(20,), disguised=100, rounds=1, union_queries=10,
 )  # fmt: skip
 
 CAN = Mutability(
@@ -114,17 +114,26 @@ def test_twins_trade_places(opinion: SecondOpinion) -> None:
     np.testing.assert_array_equal(opinion.log_p(rows), opinion.twin().twin().log_p(rows))
 
 
-def test_lessons_are_made_of_practice_rows_only() -> None:
+def test_lessons_are_made_of_rows_that_their_victim_was_not_trained_on() -> None:
     rows, attack = traffic(800, 7)
     practice = np.arange(800) % 2 == 0
     school = School.open(
         rows, attack, mutable=CAN, calibration=traffic(200, 8)[0], practice=practice, settings=SMALL
     )
-    marks = set(rows[practice & (attack == 1), 0].tolist())
-    assert all(set(lesson[:, 0].tolist()) <= marks for lesson in school.lessons)
-    sizes = set(rows[~practice & (attack == 0), 3].tolist())
-    assert not any(set(lesson[:, 3].tolist()) & sizes for lesson in school.lessons)
+    against_victim, crossed, in_disguise = school.lessons
+    for lesson, practised in ((against_victim, practice), (crossed, ~practice)):
+        assert set(lesson[:, 0].tolist()) <= set(rows[practised & (attack == 1), 0].tolist())
+        assert not set(lesson[:, 3].tolist()) & set(rows[~practised & (attack == 0), 3].tolist())
+    assert set(in_disguise[:, 3].tolist()) <= set(rows[attack == 0, 3].tolist())
     assert school.teach(twin_side()).scores(school.preprocessor.transform(rows)).shape == (800, 3)
+
+
+def test_a_disguise_takes_over_all_that_can_be_taken_over() -> None:
+    attacks = np.array([[9.0, 400.0, 0.9, 80.0], [1.0, 50.0, 0.8, 70.0]])
+    donors = np.array([[0.0, 100.0, 0.2, 20.0]])
+    found = disguised(attacks, donors, CAN, np.random.default_rng(0))
+    # The mark is fixed, and what was sent cannot be unsent.
+    np.testing.assert_array_equal(found, [[9.0, 400.0, 0.2, 20.0], [1.0, 100.0, 0.2, 20.0]])
 
 
 @pytest.mark.parametrize(

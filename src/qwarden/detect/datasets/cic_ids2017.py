@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from qwarden.core.errors import InputError
+from qwarden.detect.datasets.cic_sample import content_sha256
 from qwarden.detect.datasets.tables import read_content, read_csv, refuse_first
 
 F64 = npt.NDArray[np.float64]
@@ -67,7 +68,7 @@ class CicIds2017:
     days : (n,) the date on which the flow began, ``2017-07-03`` (a Monday) to ``2017-07-07``.
     not_finite : values that were infinite, not a number or absent, by column.
     negative : values below zero, by column: counters that overflowed, clocks that went back.
-    sha256 : of the whole file, uncompressed.
+    sha256 : of the whole file, uncompressed; of a Parquet file, of its rows (`content_sha256`).
 
     Source: Sharafaldin, Lashkari & Ghorbani 2018, "Toward generating a new intrusion detection dataset";
     Liu, Engelen, Lynar, Essam & Joosen 2022, "Error prevalence in NIDS datasets".
@@ -102,7 +103,12 @@ def read_cic_ids2017(path: Path) -> CicIds2017:
         The lines of a Parquet file are counted as if it were the CSV.
     """
     content = read_content(path)
-    table = _parquet(path, content) if content[:4] == b"PAR1" else read_csv(path, content, _FILE)
+    if content[:4] == b"PAR1":
+        whole = _parquet(path, content)
+        # Parquet's own bytes depend on who writes them; what the figures stand on is the rows.
+        table, sha256 = whole.select(_FILE), content_sha256(whole)
+    else:
+        table, sha256 = read_csv(path, content, _FILE), hashlib.sha256(content).hexdigest()
     day = table["Timestamp"].str.extract(r"^(\d{4}-\d\d-\d\d) \d\d:\d\d:\d\d(?:\.\d+)?$")
     refuse_first(
         path, day.is_null(), "Timestamp: expected YYYY-MM-DD hh:mm:ss", table["Timestamp"], first_line=2
@@ -116,12 +122,12 @@ def read_cic_ids2017(path: Path) -> CicIds2017:
         day.to_numpy().astype(np.str_),
         not_finite,
         negative,
-        hashlib.sha256(content).hexdigest(),
+        sha256,
     )
 
 
 def _parquet(path: Path, content: bytes) -> pl.DataFrame:
-    """Return the columns of the CSV from a Parquet file, which may have more."""
+    """Return a Parquet file's table: it has the columns of the CSV, and may have more."""
     try:
         table = pl.read_parquet(io.BytesIO(content))
     except pl.exceptions.PolarsError as error:
@@ -132,7 +138,7 @@ def _parquet(path: Path, content: bytes) -> pl.DataFrame:
     texts = [name for name in ("Timestamp", "Label") if table.schema[name] != pl.String]
     if texts:
         raise InputError(path, f"{texts[0]}: expected text, found {table.schema[texts[0]]}")
-    return table.select(_FILE)
+    return table
 
 
 def _known_numbers(path: Path, table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int], dict[str, int]]:

@@ -83,7 +83,7 @@ def measure_cic_days(path: Path, checkpoint: Checkpoint, progress: Progress = SI
     return summary(
         found,
         data=f"CIC-IDS2017, corrected, a sample of {len(data.labels):,} flows drawn by class, Monday to "
-        f"Wednesday; {unknown} values without meaning taken as unknown; SHA-256 of the file: {data.sha256}",
+        f"Wednesday; {unknown} values without meaning taken as unknown; SHA-256 of its rows: {data.sha256}",
         split=f"Monday's and Tuesday's benign rows train, but {CALIBRATION_ROWS:,} of them, by seed, on "
         "which thresholds are set; Tuesday's attacks choose the settings; Wednesday tests",
         seeds=SEEDS,

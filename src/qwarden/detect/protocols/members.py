@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,6 @@ from qwarden.learn import BinaryEstimator, ConformalFusion, OneClassEstimator
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-
-LEAST_GROUP: Final = 60
-"""Normals that a group needs for evidence of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,43 +111,23 @@ class Fusion:
     ----------
     weights : of the members, one each; None: all alike.
     seed : of the halves.
-    local_share : where rows come with the number of their group, the share of the evidence that holds a row
-        against normals of its own group (Mondrian); groups of fewer than `LEAST_GROUP` normals have none.
-
-    Source: Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world", section 4.5 (Mondrian).
     """
 
-    def __init__(
-        self, weights: Sequence[float] | None = None, seed: int = 0, local_share: float = 0.5
-    ) -> None:
-        self.weights, self.seed, self.local_share = weights, seed, local_share
+    def __init__(self, weights: Sequence[float] | None = None, seed: int = 0) -> None:
+        self.weights, self.seed = weights, seed
 
-    def fit(self, normals: Floats, groups: Ints | None = None) -> Self:
+    def fit(self, normals: Floats) -> Self:
         """Calibrate on suspicions (n, members) of 40 or more normals that no member was trained on."""
         order = np.random.default_rng([self.seed, 11]).permutation(len(normals))
         first, second = np.array_split(order, [len(normals) // 2])
-        self._everywhere = self._calibrated(normals[first])
-        self._local: dict[int, ConformalFusion] = {}
-        if groups is not None:
-            known, counts = np.unique(groups[first], return_counts=True)
-            self._local = {
-                int(group): self._calibrated(normals[first][groups[first] == group])
-                for group in known[counts >= LEAST_GROUP]
-            }
-        self._normals = np.sort(self.score(normals[second], None if groups is None else groups[second]))
+        # Its own second half would be lost to us: leave it the ten rows that it asks for.
+        self._members = ConformalFusion(member_share=1.0, seed=self.seed).fit(normals[first])
+        self._normals = np.sort(self.score(normals[second]))
         return self
 
-    def _calibrated(self, normals: Floats) -> ConformalFusion:
-        # Its own second half would be lost to us: leave it the ten rows that it asks for.
-        return ConformalFusion(member_share=1.0, seed=self.seed).fit(normals)
-
-    def score(self, table: Floats, groups: Ints | None = None) -> Floats:
+    def score(self, table: Floats) -> Floats:
         """Return the fused evidence, (n,): higher is worse."""
-        evidence = self._everywhere.evidence(table)
-        if groups is not None:
-            for group, local in self._local.items():
-                own = groups == group
-                evidence[own] += self.local_share * (local.evidence(table[own]) - evidence[own])
+        evidence = self._members.evidence(table)
         weights = np.ones(evidence.shape[1]) if self.weights is None else np.asarray(self.weights, np.float64)
         fused: Floats = evidence @ weights
         return fused
@@ -160,9 +136,9 @@ class Fusion:
         """Return the score that a share `fpr` of held-out normals exceeds."""
         return float(np.quantile(self._normals, 1.0 - fpr, method="higher"))
 
-    def flag(self, table: Floats, fpr: float, groups: Ints | None = None) -> Bools:
+    def flag(self, table: Floats, fpr: float) -> Bools:
         """Say which rows are raised, (n,)."""
-        raised: Bools = self.score(table, groups) > self.threshold(fpr)
+        raised: Bools = self.score(table) > self.threshold(fpr)
         return raised
 
 

@@ -2,8 +2,8 @@
 
 Each fold leaves one family of KDDTrain+ out of the training and ranks its rows against held-out normals;
 the rare families of few rows are one fold together. The figure of a candidate is the mean AUC over the
-folds. It is what models, maps and settings of the protocols under shift were chosen by; KDDTest+ has no
-part in it.
+folds. It is what models, maps and settings of the protocols under shift were chosen by, except the fusion
+(`nsl_kdd_fusions`); KDDTest+ has no part in it.
 
 Kernels see the same `KERNEL_ROWS` training rows each, solved by the same machine, with the same penalty;
 so do the votes of nearest states and of nearest rows.

@@ -25,7 +25,6 @@ from qwarden.detect.protocols.members import Fitted, Member, fit_members
 from qwarden.learn import (
     ExtraTreesTwin,
     GradientBoostingTwin,
-    NeighborDistanceTwin,
     Preprocessor,
     QuantumOneClass,
 )
@@ -68,13 +67,13 @@ MIXED_WEIGHT: Final = 0.3
 WITH_MIXED: Final = ", mixed rows"
 """Members whose name ends so are trained with mixed rows."""
 
-EVIDENCE_WEIGHTS: Final = {"extra trees, mixed rows": 4.0, "boosted trees, mixed rows": 2.0}
-"""Weights of members in a fusion; that of any other member is 1, of all networks together 1."""
+TREES_WEIGHT: Final = 0.5
+"""Weight of each of the four forests in a fusion; that of a one-class model is 1, of all networks together 1.
+
+Chosen by `qwarden.detect.protocols.nsl_kdd_fusions`."""
 
 NETWORKS: Final = 3
 TREES: Final = 60
-NEIGHBOURS: Final = 2000
-"""Normals that distances are measured to."""
 
 NETWORK: Final[dict[str, Any]] = {"qubits": 6, "layers": 3, "steps": 500}
 
@@ -184,35 +183,17 @@ def quantum(preprocessor: Preprocessor, *, entangled: bool = True) -> list[Membe
     return [replace(member, name=f"{member.name}, unentangled") for member in members]
 
 
-def classical(preprocessor: Preprocessor) -> list[Member]:
-    """Return the twins: trees, without and with mixed rows, and distances to normals in each view."""
-
-    def distance(view: str) -> Member:
-        return Member(
-            f"nearest normals, {view}",
-            lambda seed: NeighborDistanceTwin(reference_size=NEIGHBOURS, seed=seed),
-            quantum=False,
-            columns=view_columns(preprocessor, view),
-        )
-
+def classical() -> list[Member]:
+    """Return the twins: trees of two kinds, without and with mixed rows."""
     kinds = {
         "extra trees": lambda seed: ExtraTreesTwin(TREES, seed=seed),
         "boosted trees": lambda seed: GradientBoostingTwin(TREES, seed=seed),
     }
     return [
-        *(
-            Member(name + ending, make, quantum=False)
-            for name, make in kinds.items()
-            for ending in ("", WITH_MIXED)
-        ),
-        *(distance(view) for view in VIEWS),
+        Member(name + ending, make, quantum=False)
+        for name, make in kinds.items()
+        for ending in ("", WITH_MIXED)
     ]
-
-
-def groups(rows: Floats) -> Ints:
-    """Return the number of each raw row's group, (n,): its protocol, and whether it is logged in."""
-    protocol, logged_in = (rows[:, NSL_KDD_COLUMNS.index(name)] for name in ("protocol_type", "logged_in"))
-    return (2 * protocol + logged_in).astype(np.int64)
 
 
 def fusion_weights(members: Sequence[Member]) -> list[float]:
@@ -222,6 +203,6 @@ def fusion_weights(members: Sequence[Member]) -> list[float]:
     def weight(member: Member) -> float:
         if member.name.startswith("qnn"):
             return 1.0 / count
-        return EVIDENCE_WEIGHTS.get(member.name, 1.0)
+        return 1.0 if member.quantum else TREES_WEIGHT
 
     return [weight(member) for member in members]

@@ -64,8 +64,8 @@ def random_split(rows: int, seed: int) -> Split:
 def inputs(data: UnswNb15) -> F64:
     """Return the features and, behind them, the codes of `NAMES` and the amounts of `BINNED`, (n, 71)."""
     rows = data.rows()
-    codes = [_codes(rows[:, [UNSW_COLUMNS.index(name) for name in group]]) for group in NAMES]
-    return np.column_stack([rows, *codes, rows[:, [UNSW_COLUMNS.index(name) for name in BINNED]]])
+    names = [codes(rows[:, [UNSW_COLUMNS.index(name) for name in group]]) for group in NAMES]
+    return np.column_stack([rows, *names, rows[:, [UNSW_COLUMNS.index(name) for name in BINNED]]])
 
 
 class Columns:
@@ -94,16 +94,16 @@ class Columns:
         return np.hstack([self._plain.transform(features), self._odds.transform(self._binned(behind))])
 
     def _binned(self, behind: F64) -> F64:
-        codes, amounts = np.hsplit(behind, [len(NAMES)])
+        names, amounts = np.hsplit(behind, [len(NAMES)])
         bins = [np.searchsorted(e, column) for e, column in zip(self._edges, amounts.T, strict=True)]
-        return np.column_stack([codes, *bins])
+        return np.column_stack([names, *bins])
 
 
-def _codes(values: F64) -> F64:
+def codes(values: F64) -> F64:
     """Return one number for each distinct row, (n,).
 
-    >>> _codes(np.array([[1.0, 2.0], [0.0, 9.0], [1.0, 2.0]])).tolist()
+    >>> codes(np.array([[1.0, 2.0], [0.0, 9.0], [1.0, 2.0]])).tolist()
     [1.0, 0.0, 1.0]
     """
-    _, codes = np.unique(values, axis=0, return_inverse=True)
-    return codes.astype(np.float64)
+    _, numbers = np.unique(values, axis=0, return_inverse=True)
+    return numbers.astype(np.float64)

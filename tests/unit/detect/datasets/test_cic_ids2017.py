@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,23 @@ def test_parquet_is_the_same_table(tmp_path: Path) -> None:
     assert (packed.not_finite, packed.negative) == (plain.not_finite, plain.negative)
     assert packed.labels.tolist() == plain.labels.tolist()
     assert packed.days.tolist() == plain.days.tolist()
+
+
+def test_a_parquet_file_is_known_by_its_rows_whoever_wrote_it(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path, row(), row("Bot", Idle_Max="7.5"))
+    expected = hashlib.sha256()
+    table = pl.read_parquet(path)
+    for name in table.columns:
+        expected.update(f"{name} {table.schema[name]}\n".encode())
+        for value in table[name]:
+            expected.update(f"{value}\n".encode() if isinstance(value, str) else struct.pack("<d", value))
+    assert read_cic_ids2017(path).sha256 == expected.hexdigest()
+    other = tmp_path / "other.parquet"
+    table.write_parquet(other, compression="uncompressed")
+    assert other.read_bytes() != path.read_bytes()
+    assert read_cic_ids2017(other).sha256 == expected.hexdigest()
+    changed = write_parquet(tmp_path, row(), row("Bot", Idle_Max="7.25"))
+    assert read_cic_ids2017(changed).sha256 != expected.hexdigest()
 
 
 @pytest.mark.parametrize(

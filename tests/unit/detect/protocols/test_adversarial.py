@@ -18,7 +18,7 @@ from qwarden.detect.protocols.seeds import TWIN
 
 SMALL = SecondOpinionSettings(
     qubits=3, layers=2, steps=60, latent=2, depth=2, compression_steps=30, iterations=15, components=2,
-    attacked=60, queries=(10,), rounds=1, union_queries=5,
+    attacked=60, queries=(10,), crossed_queries=(10,), disguised=40, rounds=1, union_queries=5,
 )  # fmt: skip
 
 

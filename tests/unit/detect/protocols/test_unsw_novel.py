@@ -9,7 +9,7 @@ import pytest
 from qwarden.core.measure import REGISTRY, Checkpoint
 from qwarden.detect.datasets.unsw_nb15 import UNSW_COLUMNS, UNSW_TEXT, UnswNb15
 from qwarden.detect.measures import other_networks as measures
-from qwarden.detect.protocols import unsw, unsw_novel
+from qwarden.detect.protocols import families, unsw, unsw_novel
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_novel_families_are_tested_and_never_trained_on(light: None) -> None:
 
 def test_figures_rank_attacks_that_are_plain_to_see(light: None) -> None:
     data = some()
-    found = unsw_novel.rankings(data, unsw.inputs(data), 0)
+    found = unsw_novel.rankings(data, families.family_inputs(data), 0)
     measure = next(m for m in REGISTRY if m.function is measures.unsw_novel)
     assert set(measure.units) == {name for name in found if not name.startswith("twin ")}
     assert {name.removeprefix("twin ") for name in found if name.startswith("twin ")} < set(measure.units)
