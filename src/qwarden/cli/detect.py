@@ -102,6 +102,7 @@ def detect(
         store = stack.enter_context(state.store())
         settings = state.settings.detect
         bus, scorer = open_bus(store), find_model(state.home, model)
+        scorer.threads = settings.scoring_threads
         targets = [*settings.outputs, *(output or ()), *([f"eve:{eve}"] if eve else ())]
         outputs = stack.enter_context(open_outputs(targets, state.home, store, bus=bus, say=say_problem))
         detector = Detector(
@@ -174,6 +175,7 @@ def explain(
 ) -> int:
     """Say what a stored finding is, why it was raised, and what it resembles."""
     from qwarden.detect import stored_finding, verify_finding
+    from qwarden.detect.feedback.verdicts import verdict_on
 
     state: Context = context.obj
     with state.store() as store:
@@ -185,8 +187,12 @@ def explain(
                 typer.echo(verification_text(found))
             return 0 if found["verified"] else 1
         document = stored_finding(store, finding_id)
+        said = verdict_on(store, document["id"])
     if as_json:
-        print_json(document)
-    else:
-        typer.echo(finding_text(document, full=True))
+        print_json(document if said is None else {**document, "verdict": said.document()})
+        return 0
+    typer.echo(finding_text(document, full=True))
+    if said is not None:
+        judged = "an attack" if said.attack else f"no attack (exception {said.exception})"
+        typer.echo(f"         judged {judged} by {said.author}: {said.reason}")
     return 0

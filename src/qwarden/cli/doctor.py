@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,7 +28,7 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Check Python, settings, store, audit chain, model, capture sandbox; exit 1 if one fails."""
+    """Check Python, settings, store, audit chain, model, capture sandbox, helpers; exit 1 if one fails."""
     state: Context = context.obj
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: sys.version.split()[0],
@@ -35,6 +37,8 @@ def doctor(
         "store": lambda: _store(state),
         "model": lambda: _model(state),
         "sandbox": _sandbox,
+        "nfdump": _nfdump,
+        "redis": _redis,
     }
     if warm:
         checks["compiled"] = _warm
@@ -84,6 +88,18 @@ def _sandbox() -> str:
     if not holding:
         raise QwardenError(f"nothing holds: {', '.join(lacking)}")
     return f"{holding} hold" + (f"; not here: {', '.join(lacking)}" if lacking else "")
+
+
+def _nfdump() -> str:
+    """Say whether nfdump's own files can be read; without it the rest works, so this never fails."""
+    found = shutil.which("nfdump")
+    return f"{found}: nfdump's files are read" if found else "not here: of nfdump, CSV alone is read"
+
+
+def _redis() -> str:
+    """Say whether there is a client for ``--redis``; without it the rest works, so this never fails."""
+    found = importlib.util.find_spec("redis") is not None
+    return "here: --redis works" if found else "not here: --redis takes the extra redis"
 
 
 def _warm() -> str:

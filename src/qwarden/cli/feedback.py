@@ -34,6 +34,7 @@ group = typer.Typer(
     cls=_VerdictOrCommand,
     help="Say whether a finding or a flow was an attack (`qwarden feedback ID true|false`), or that an attack"
     " was missed (`qwarden feedback --missed FLOW`); answer what the model is unsure of, and let it learn.",
+    epilog="`qwarden feedback judge --help` and `qwarden feedback missed --help` tell more of the first two.",
     no_args_is_help=True,
 )
 
@@ -255,6 +256,7 @@ def learn(
         learnt = learn_from(
             state.home, store, state.settings.detect, name=name, weight=weight, seed=seed,
             progress=state.progress,
+            on_making=lambda: say("qwarden: the first time, rows of the traffic range are made: minutes"),
         )  # fmt: skip
     for given, why in learnt.answers.unusable:
         say(f"qwarden: not learnt from: {given.about}: {why}")

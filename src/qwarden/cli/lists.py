@@ -66,6 +66,8 @@ def show(
         return
     for entry, state in entries:
         typer.echo(_text(entry, state))
+    if not entries:
+        say("qwarden: no exceptions" + ("" if everything else " hold; --all shows those that ended"))
 
 
 @group.command()

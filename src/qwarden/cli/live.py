@@ -110,9 +110,9 @@ class Live:
         """Return the listener that is asked for, not yet opened."""
         keep_bytes = settings.console.spool_mib << 20
         if self.interface is not None:
-            from qwarden.formats.listeners.interface import InterfaceListener
+            from qwarden.formats.listeners.interface import InterfaceListener, spool_folder
 
-            return InterfaceListener(self.interface, home / "spool" / self.interface, keep_bytes)
+            return InterfaceListener(self.interface, spool_folder(home, self.interface), keep_bytes)
         if self.netflow is not None:
             from qwarden.formats.listeners.exports import ExportListener, parse_listen
 

@@ -41,6 +41,26 @@ def build(
     print_json(model.figures)
 
 
+@group.command("second-opinion")
+def second_opinion(
+    context: typer.Context,
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION]]", help="By default the active model.", autocompletion=model_references
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random in the training.")] = 0,
+) -> None:
+    """Train, on the traffic range, the second opinion that looks for what evades a model; sign it."""
+    from qwarden.detect.evasion_training import train_beside
+
+    state: Context = context.obj
+    folder, figures = train_beside(reference, state.home, seed=seed, progress=state.progress)
+    say(f"written to {folder}")
+    print_json(figures)
+
+
 @group.command("list")
 def list_models(context: typer.Context, as_json: AsJson = False) -> int:
     """List the models, the active one marked; exit 3 if one of them is refused."""

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from qwarden.formats.transactions import transaction_text
+
 if TYPE_CHECKING:
     from qwarden.detect.scenario import ScenarioSummary
 
 _COLOURS: Final = {"info": "blue", "low": "cyan", "medium": "yellow", "high": "red", "critical": "magenta"}
 
+
+_SAID: Final = 3
+"""Transactions that are shown where not everything is."""
 
 _DOUBTS: Final = {
     "ambiguous": "ambiguous: it may be benign as well; looking at it again did not settle it",
@@ -35,7 +40,9 @@ def finding_text(finding: Mapping[str, Any], *, full: bool = False) -> str:
     doubt = _DOUBTS.get(str(finding.get("status", "")))
     if doubt:
         lines.append(f"         {doubt}")
-    lines += [f"         {text}" for text in _context_texts(finding.get("context", {}))]
+    if why.get("evasion"):
+        lines.append(f"         {why['evasion']}")
+    lines += [f"         {text}" for text in _context_texts(finding.get("context", {}), full)]
     features = why["features"] if full else why["features"][:3]
     lines += [
         f"         {'why ' if at == 0 else '    '} {feature['text']}" for at, feature in enumerate(features)
@@ -60,14 +67,16 @@ def _judgement(finding: Mapping[str, Any]) -> str:
     return f"threat {threat}   twin {twin}   {_size(finding)}"
 
 
-def _context_texts(context: Mapping[str, Any]) -> list[str]:
-    """Return what is known of a finding's hosts beside, a line each."""
+def _context_texts(context: Mapping[str, Any], full: bool) -> list[str]:
+    """Return what is known of a finding's hosts beside, a line each; of what was said some, or `full`."""
     lines = [f"{host} is {note['name']}" for host, note in context.get("assets", {}).items()]
     lines += [
         f"{host} is on the list {note['list']}" + (f": {note['name']}" if note.get("name") else "")
         for host, note in context.get("indicators", {}).items()
     ]
-    return lines + [f"also told by {r['category']}: {r['signature']}" for r in context.get("reported", ())]
+    lines += [f"also told by {r['category']}: {r['signature']}" for r in context.get("reported", ())]
+    said = context.get("transactions", [])
+    return lines + [f"said {transaction_text(told)}" for told in (said if full else said[:_SAID])]
 
 
 def _who(finding: Mapping[str, Any]) -> str:
@@ -113,8 +122,19 @@ def account_text(document: Mapping[str, Any]) -> str:
         f"{flows['read']:,} flows read = {flows['scored']:,} scored + {flows['suppressed']:,} suppressed "
         f"+ {flows['dropped']:,} dropped + {flows['malformed']:,} malformed\n"
         f"{len(found):,} finding{'s' * (len(found) != 1)} by {document['model']['name']} "
-        f"{document['model']['version']} in {document['seconds']:.2f} s"
+        f"{document['model']['version']} in {document['seconds']:.2f} s{_second_text(document)}"
     )  # fmt: skip
+
+
+def _second_text(document: Mapping[str, Any]) -> str:
+    """Return how many flows the second opinion was asked about and raised; nothing where there is none."""
+    second = document.get("second_opinion")
+    if not second:
+        return ""
+    return (
+        f"\nsecond opinion {second['model']}: asked about {second['asked']:,} flows that were let pass, "
+        f"{second['evading']:,} of them evading"
+    )
 
 
 def _read_text(sources: Sequence[Mapping[str, Any]]) -> str:
@@ -147,6 +167,8 @@ def verification_text(found: Mapping[str, Any]) -> str:
     lines = [f"{found['kind']} {found['id']}: {verdict} (model {derived['model']})"]
     lines += [f"  {name:<12} {'same' if same else 'DIFFERS'}" for name, same in found["checks"].items()]
     lines += [f"  {name:<12} stored {stored[name]!r}, derived {derived[name]!r}" for name in stored]
+    if second := found.get("second_opinion"):
+        lines.append(f"  second opinion: stored {second['stored']}, derived {second['derived']}")
     return "\n".join(lines)
 
 

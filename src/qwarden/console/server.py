@@ -94,6 +94,7 @@ def serve(
     metrics = Metrics(board, outputs.couriers, {b.kind: b.severity for b in BEHAVIOURS})
     bus.subscribe(metrics.heard, room="detect", kind="alert")
     feed, model = None, find_model(home)
+    model.threads = settings.detect.scoring_threads
     if make_feed is not None:
         lists = Lists(store, settings.detect.ignore)
         reader = SourceReader(

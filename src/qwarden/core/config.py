@@ -57,6 +57,11 @@ class DetectSettings(Section):
     rescore_within_s: float = Field(
         default=60.0, ge=0, description="How soon after its alert, in traffic time."
     )
+    second_opinion: bool = Field(
+        default=True,
+        description="Ask the model's second opinion, if it has one, about flows that show a behaviour and"
+        " stay under the budget: do they hide?",
+    )
     idle_timeout_s: float = Field(
         default=60.0, gt=0, description="A flow ends after this long without a packet, in traffic time."
     )
@@ -93,7 +98,8 @@ class DetectSettings(Section):
     )
     indicators: tuple[str, ...] = Field(
         default=(),
-        description="CSV with the column indicator, or STIX 2.1 bundles: known addresses that findings name."
+        description="CSV with the column indicator, or STIX 2.1 bundles: known addresses and names of domains that"
+        " findings name."
         " In the environment: separated by commas.",
     )
     outputs: tuple[str, ...] = Field(
@@ -104,9 +110,20 @@ class DetectSettings(Section):
     archive_mib: int = Field(
         default=512, ge=0, description="Disk that scored flows may take, to be found again; 0 keeps none."
     )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Threads that share a large batch of flows to score, which changes no score;"
+        " 0: one a core.",
+    )
     memory_mib: int = Field(
         default=512, ge=64, description="Memory the quantum engine may use for state vectors."
     )
+
+    @property
+    def scoring_threads(self) -> int:
+        """How many threads score: `threads`, or one for each core that this process may use."""
+        return self.threads or len(os.sched_getaffinity(0))
 
     @field_validator("ignore", "report_after_s", "outputs", "indicators", mode="before")
     @classmethod

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qwarden.detect.model import ThreatModel as ThreatModel
     from qwarden.detect.reported import REPORTED as REPORTED
     from qwarden.detect.shipped import load_default_model as load_default_model
+    from qwarden.detect.transactions import TransactionBook as TransactionBook
     from qwarden.detect.watchers import default_enricher as default_enricher
     from qwarden.detect.watchers import default_watchers as default_watchers
 
@@ -42,6 +43,7 @@ _MODULE_OF = {
     "REPORTED": "reported",
     "SEVERITIES": "behaviours",
     "ThreatModel": "model",
+    "TransactionBook": "transactions",
     "default_enricher": "watchers",
     "default_watchers": "watchers",
     "find_model": "lookup",

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -33,6 +35,8 @@ from qwarden.formats.flows import FLOW, Flows
 
 if TYPE_CHECKING:
     from qwarden.detect.scored import Scored
+
+log = logging.getLogger(__name__)
 
 FOLDER: Final = "flows"
 PART: Final = ".part"
@@ -79,36 +83,54 @@ class FlowArchive:
         self._into = self._folder
         self._parts: list[Scored] = []
         self._held = self._written = 0
+        self._given_up = False
 
     def scored(self, piece: Scored) -> None:
-        """Keep a piece."""
-        if piece.source != self._source:
-            self._begin(piece.source)
-        self._parts.append(piece)
-        self._held += piece.flows.size
-        if self._held >= _A_FILE:
-            self._write()
+        """Keep a piece; what the disk does not take is told, and not kept."""
+        if piece.source != self._source and self._source is not None:
+            self.ended(self._source)
+        with self._or_without():
+            if piece.source != self._source:
+                self._begin(piece.source)
+            if self._given_up:
+                return
+            self._parts.append(piece)
+            self._held += piece.flows.size
+            if self._held >= _A_FILE:
+                self._write()
 
     def ended(self, source: str) -> None:
         """Finish the folder of a source."""
         if source != self._source:
             return  # nothing of it was scored
-        self._write()
-        final = self._into.with_suffix("")
-        shutil.rmtree(final, ignore_errors=True)
-        self._into.rename(final)
+        with self._or_without():
+            if not self._given_up:
+                self._write()
+                final = self._into.with_suffix("")
+                shutil.rmtree(final, ignore_errors=True)
+                self._into.rename(final)
+                self._prune()
         self._source = None
-        self._prune()
+
+    @contextlib.contextmanager
+    def _or_without(self) -> Iterator[None]:
+        """Go on without a source's flows where they cannot be kept: findings must not wait for them."""
+        try:
+            yield
+        except OSError as error:
+            log.warning("%s: its flows are not kept, and not found again: %s", self._source, error.strerror)
+            shutil.rmtree(self._into, ignore_errors=True)
+            self._parts, self._held, self._given_up = [], 0, True
 
     def _begin(self, source: str) -> None:
-        if self._source is not None:
-            self.ended(self._source)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         id = source_id(source)
         self._source, self._into, self._written = source, self._folder / f"{id}{PART}", 0
+        self._given_up = False
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(self._into, ignore_errors=True)
         self._into.mkdir(mode=0o700)
-        about = {"id": id, "path": str(Path(source).absolute())}
+        path = Path(source)
+        about = {"id": id, "path": str(path.absolute()) if path.exists() else source}
         atomic_write(self._into / _ABOUT, json.dumps(about).encode())
 
     def _write(self) -> None:
@@ -119,9 +141,9 @@ class FlowArchive:
             behaviour=np.concatenate([piece.named for piece in self._parts]).astype(np.int16),
             told=np.concatenate([piece.told for piece in self._parts]),
         )
-        path = self._into / f"{self._written:06}.parquet"
-        frame.write_parquet(path.with_suffix(".tmp"), compression="zstd", statistics=True)
-        path.with_suffix(".tmp").rename(path)
+        packed = io.BytesIO()
+        frame.write_parquet(packed, compression="zstd", statistics=True)
+        atomic_write(self._into / f"{self._written:06}.parquet", packed.getvalue())
         self._parts, self._held = [], 0
         self._written += 1
         if self._written % 16 == 0:
@@ -157,7 +179,7 @@ def source_id(source: str) -> str:
 
 
 def source_path(home: Path, id: str) -> Path:
-    """Return the path of the capture or log that a source id stands for.
+    """Return the path of the capture or log that a source id stands for; of a stream, its name.
 
     Raises
     ------

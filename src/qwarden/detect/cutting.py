@@ -15,6 +15,10 @@ from qwarden.detect.archive import Archived, source_id, source_path
 from qwarden.detect.detector import meter_settings
 from qwarden.formats.captures import format_of
 from qwarden.formats.cuts import CutReader, Packet, open_cut
+from qwarden.formats.flows import Flows
+from qwarden.formats.listeners.interface import NAME as INTERFACE
+from qwarden.formats.listeners.interface import spool_folder
+from qwarden.formats.listeners.spool import spooled
 from qwarden.formats.writers.packets import PacketWriter
 
 _CAPTURES: Final = ("pcap", "pcapng")
@@ -81,28 +85,32 @@ def cut_packets(home: Path, found: Archived, out: Path, settings: DetectSettings
     ids = list(dict.fromkeys(found.sources.tolist()))
     if not ids:
         raise UsageError("no flow fits: there are no packets to cut")
-    if len(ids) > _MOST_SOURCES:
-        raise UsageError(f"the flows are from {len(ids)} sources; at most {_MOST_SOURCES} can be cut at once")
-    paths = {id: _unchanged(home, id) for id in ids}
-    if any(out.exists() and out.samefile(path) for path in paths.values()):
+    parts = [found.flows[found.sources == id] for id in ids]
+    captures = [
+        (path, flows) for id, flows in zip(ids, parts, strict=True) for path in _captures(home, id, flows)
+    ]
+    if len(captures) > _MOST_SOURCES:
+        raise UsageError(
+            f"the flows are from {len(captures)} captures; at most {_MOST_SOURCES} can be cut at once"
+        )
+    if any(out.exists() and out.samefile(path) for path, _ in captures):
         raise UsageError(f"{out}: packets are cut from this very capture; write them to another file")
     with ExitStack() as stack:
         writer = stack.enter_context(PacketWriter(out))
-        readers = []
-        for id in ids:
-            flows = found.flows[found.sources == id]
-            readers.append(stack.enter_context(open_cut(paths[id], flows, meter_settings(settings))))
-        named = [_named(paths[id].name, reader) for id, reader in zip(ids, readers, strict=True)]
+        readers = [
+            stack.enter_context(open_cut(path, flows, meter_settings(settings))) for path, flows in captures
+        ]
+        named = [_named(path.name, reader) for (path, _), reader in zip(captures, readers, strict=True)]
         for _, source, packet in heapq.merge(*named, key=_time):
             writer.write(source, packet.link, packet.time_ns, packet.wire_length, packet.data)
-        for id in ids:
-            _unchanged(home, id)
+        for id, flows in zip(ids, parts, strict=True):
+            _captures(home, id, flows)  # raises if what was cut from was changed meanwhile
         if not writer.packets:
             raise InputError(out, "none of the flows' packets were found; nothing is written")
     return PacketCut(
         out, found.flows.size, writer.packets,
         int((found.flows["packets_out"] + found.flows["packets_in"]).sum()),
-        sum(reader.report.packets.read for reader in readers), tuple(paths.values()),
+        sum(reader.report.packets.read for reader in readers), tuple(path for path, _ in captures),
         tuple(f"{reader.report.path}: {text}" for reader in readers for text in reader.report.problems),
     )  # fmt: skip
 
@@ -116,9 +124,24 @@ def _time(item: tuple[int, str, Packet]) -> int:
     return item[0]
 
 
-def _unchanged(home: Path, id: str) -> Path:
-    """Return the capture of a source, if it still is what the flows were read from."""
+def _captures(home: Path, id: str, flows: Flows) -> list[Path]:
+    """Return the captures that hold the packets of a source's flows: itself, or a live interface's spool."""
     path = source_path(home, id)
+    if not str(path).startswith(INTERFACE):
+        return [_unchanged(path, id)]
+    folder = spool_folder(home, str(path).removeprefix(INTERFACE))
+    found = spooled(folder, int(flows["start_ns"].min()), int(flows["end_ns"].max()))
+    if not found:
+        raise InputError(
+            path, "has no packets of that time any more; console.spool_mib says how many it keeps"
+        )
+    return found
+
+
+def _unchanged(path: Path, id: str) -> Path:
+    """Return the capture of a source, if it still is what the flows were read from."""
+    if not path.is_absolute():
+        raise InputError(path, "was read as a stream, whose packets are not kept")
     if not path.exists():
         raise InputError(path, "is not there any more; its flows are kept, its packets are not")
     if not path.is_file():

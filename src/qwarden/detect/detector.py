@@ -29,6 +29,7 @@ from qwarden.core.progress import SILENT, Progress
 from qwarden.detect.behaviours import BEHAVIOURS, NO_BEHAVIOUR, SEVERITIES, name_behaviours
 from qwarden.detect.early import EarlyLane
 from qwarden.detect.enrichment import Enricher
+from qwarden.detect.evasion import SHARE
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.exceptions import hidden, silenced
 from qwarden.detect.explain import Explainer
@@ -38,9 +39,10 @@ from qwarden.detect.model import ThreatModel
 from qwarden.detect.order import EndOrder
 from qwarden.detect.reported import ReportedBook
 from qwarden.detect.rescoring import Rescorer
-from qwarden.detect.scored import Scored, Watcher
+from qwarden.detect.scored import F64, I64, Mask, Scored, Watcher
 from qwarden.formats import Mapping, MeterSettings, SourceReport, open_capture, survey
 from qwarden.formats.alerts import SignatureAlert
+from qwarden.formats.captures import WITHOUT_FLOWS
 from qwarden.formats.flows import Flows
 
 Show = Callable[[dict[str, Any]], None]
@@ -80,6 +82,8 @@ class Detection:
 
     `settled_lines` counts the lines of the log being read, from its first, all of whose flows are dealt with;
     `lost` the packets, datagrams or lines of a live source that are known not to have reached the reader.
+    `second` names the second opinion, None if there is none: of the flows it was `asked` about it raised
+    those that are `evading`; they are among the `alarming` ones.
     """
 
     model: str
@@ -94,6 +98,9 @@ class Detection:
     seconds: float = 0.0
     settled_lines: int = 0
     lost: int = 0
+    second: str | None = None
+    asked: int = 0
+    evading: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return the document of `qwarden detect --json`."""
@@ -133,6 +140,8 @@ class Detection:
             },
             "findings": [finding.document() for finding in self.findings],
             "model": {"name": self.model, "version": self.version},
+            "second_opinion": self.second
+            and {"model": self.second, "asked": self.asked, "evading": self.evading},
             "seconds": round(self.seconds, 3),
         }
 
@@ -181,6 +190,9 @@ class Detector:
         # By behaviour; the last stands for none.
         self._told_of = np.array([settings.notes or b.severity != NOTE for b in BEHAVIOURS] + [True])
         self._explainer = Explainer(model)
+        self._second = model.second if settings.second_opinion else None
+        least = 1.0 if self._second is None else self._second.least_fpr
+        self._second_fpr = min(self._fpr, max(SHARE * self._fpr, least))
         self._lists = lists or Lists(ignore=settings.ignore)
 
     def run(
@@ -209,10 +221,17 @@ class Detector:
         """
         began = time.perf_counter()
         result = Detection(self._model.name, self._model.version)
+        if self._second is not None:
+            result.second = f"{self._second.name} {self._second.version}"
         found = survey(paths)
         result.unread += found.unread
+        if found.beside and found.beside == set(found.sources) and not self._enricher.transactions.lasting:
+            result.problems += [f"{path}: {WITHOUT_FLOWS}" for path in found.sources]
+            found.sources.clear()
         for path in found.sources:
             self._run_one(path, result, on_alert, on_finding, on_batch, progress, hold_s, name or str(path))
+        if forgotten := self._enricher.transactions.reckon():
+            result.problems.append(f"of {forgotten:,} flows, what was said within them was forgotten")
         result.seconds = time.perf_counter() - began
         return result
 
@@ -236,6 +255,7 @@ class Detector:
             return
         result.sources.append(capture.report)
         stream = _Stream(self, name, result, on_alert, on_finding)
+        self._enricher.transactions.begin()
         order = EndOrder(self._settings.idle_timeout_s, self._settings.max_flows, hold_s)
         try:
             with capture, progress.task(path.name) as task:
@@ -243,6 +263,7 @@ class Detector:
                     result.flows.read += batch.flows.size
                     stream.enter(batch.epoch)
                     stream.hear(batch.alerts)
+                    self._enricher.transactions.heard(batch)
                     stream.look(batch.reports)
                     stream.take(order.add(batch.flows, batch.watermark_ns))
                     stream.forget(batch.flows)
@@ -296,7 +317,7 @@ class _Stream:
         self._delay_ns = int(detector._settings.idle_timeout_s * 1e9)
         self._rescorer = Rescorer(
             detector._model, detector._publisher.publish, level=detector._settings.ambiguity,
-            within_s=detector._settings.rescore_within_s,
+            within_s=detector._settings.rescore_within_s, second=detector._second,
         )  # fmt: skip
         self._book = FindingBook(
             f"{detector._model.name} {detector._model.version}",
@@ -305,7 +326,8 @@ class _Stream:
             self._rescorer.raised,
             detector._enricher.context,
         )
-        self._reported = ReportedBook(source, detector._lists, detector._enricher.context)
+        enricher = detector._enricher
+        self._reported = ReportedBook(source, detector._lists, enricher.context, enricher.transactions)
 
     def enter(self, epoch: int) -> None:
         """Start afresh where the capture's clock went back: times of two epochs are not ordered."""
@@ -354,6 +376,7 @@ class _Stream:
 
     def _take(self, flows: Flows) -> None:
         detector, account = self._detector, self._result.flows
+        said = detector._enricher.transactions.take(flows)
         broken = flows["end_ns"] < flows["start_ns"]
         rules = detector._lists.rules(IGNORE)
         ignored = ~broken & hidden(flows, rules)
@@ -366,18 +389,35 @@ class _Stream:
         rows = self._features.rows(flows)
         named = name_behaviours(rows)
         scores = detector._model.score(rows, named)
-        told = (scores.p_value <= detector._fpr) & (named != NO_BEHAVIOUR) & detector._told_of[named]
+        worth = (named != NO_BEHAVIOUR) & detector._told_of[named]
+        told = worth & (scores.p_value <= detector._fpr)
+        # With a budget tighter than the model's, what lies between was not let pass, and is not told either.
+        passed = worth & (scores.p_value > max(detector._fpr, detector._model.budget))
+        evading = self._doubted(rows, named, passed)
+        told |= evading
         quiet = told & silenced(flows, named, rules)
         account.scored -= int(quiet.sum())
         account.suppressed += int(quiet.sum())
         told &= ~quiet
+        evading &= told
         self._result.alarming += int(told.sum())
-        piece = Scored(self._source, self._epoch, flows, rows, named, scores, told)
+        self._result.evading += int(evading.sum())
+        piece = Scored(
+            self._source, self._epoch, flows, rows, named, scores, told, evading=evading, said=said
+        )
         for watcher in detector._watchers:
             watcher.scored(piece)
         self._raise(piece, flows["end_ns"] + self._delay_ns)
         self._rescorer.due(int(flows["end_ns"][-1]))
         self._close(self._book.close(int(flows["end_ns"][-1])))
+
+    def _doubted(self, rows: F64, named: I64, passed: Mask) -> Mask:
+        """Return which flows the second opinion raises, (n,), of those that the model let pass."""
+        second = self._detector._second
+        if second is None:
+            return np.zeros(len(rows), np.bool_)
+        self._result.asked += int(passed.sum())
+        return second.evading(rows, named, passed, self._detector._second_fpr)
 
     def _raise(self, piece: Scored, moments_ns: npt.NDArray[np.int64]) -> None:
         for alert in self._book.add(piece.alarms(), moments_ns[piece.told]):

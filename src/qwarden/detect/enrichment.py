@@ -1,9 +1,11 @@
-"""What is known of a finding's hosts beside the traffic: asset names, indicator lists, other detectors.
+"""What is known of a finding's hosts beside the traffic: asset names, indicator lists, other sensors.
 
 *Assets*: CSV with the columns ``address`` (an address or a network) and ``name``; any further column is kept.
-*Indicators*: CSV with the column ``indicator`` (an address or a network), or a STIX 2.1 bundle whose
-indicators have patterns on ``ipv4-addr:value`` or ``ipv6-addr:value``; other patterns are counted as passed
-over. *Other detectors*: alerts of Suricata and notices of Zeek about the same two hosts, in a finding's time.
+*Indicators*: CSV with the column ``indicator`` (an address, a network, or the name of a domain; ``*.NAME``
+for the names beneath it), or a STIX 2.1 bundle whose indicators have patterns on the ``value`` of
+``ipv4-addr``, ``ipv6-addr`` or ``domain-name``; other patterns are counted as passed over. *Other detectors*:
+alerts of Suricata and notices of Zeek about the same two hosts, in a finding's time. *Transactions*: what
+protocols said within its flows; their names and addresses are looked up among the indicators as hosts are.
 
 None of it changes a score.
 
@@ -16,20 +18,32 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 from qwarden.core.errors import InputError
 from qwarden.core.ranges import Network, parse_network
+from qwarden.detect.transactions import TransactionBook
 from qwarden.formats.alerts import SignatureAlert
+from qwarden.formats.transactions import LONGEST, Said, names_of
 
 MOST: Final = 20
 """Entries of one sort that a finding names."""
 
-_PATTERN: Final = re.compile(r"ipv[46]-addr:value\s*(?:=|ISSUBSET)\s*'([^']{1,60})'")
+_PATTERN: Final = re.compile(
+    r"ipv[46]-addr:value\s*(?:=|ISSUBSET)\s*'([^']{1,60})'|domain-name:value\s*=\s*'([^']{1,255})'"
+)
+_DOMAIN: Final = re.compile(
+    r"(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
+)
+"""A name of two labels or more whose last is no number (RFC 1123 section 2.1; underscores, as in use)."""
+
+Note = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,36 @@ class AddressBook:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """Notes on addresses, networks and names of domains.
+
+    Parameters
+    ----------
+    addresses : by address or network.
+    names : by name, in lower case; ``*.NAME`` for all names beneath it.
+
+    >>> known = Indicators(names={"evil.example": {"list": "a"}, "*.bad.example": {"list": "b"}})
+    >>> known.get("evil.example"), known.get("x.y.bad.example"), known.get("www.evil.example")
+    ({'list': 'a'}, {'list': 'b'}, None)
+    """
+
+    addresses: AddressBook = field(default_factory=AddressBook)
+    names: Mapping[str, Note] = field(default_factory=dict)
+
+    def get(self, text: str) -> Note | None:
+        """Return what is known of an address or a name."""
+        try:
+            return self.addresses.get(text)
+        except ValueError:
+            pass
+        found, rest = self.names.get(text), text
+        while found is None and rest:
+            rest = rest.partition(".")[2]
+            found = self.names.get(f"*.{rest}")
+        return found
+
+
 def read_assets(path: Path) -> AddressBook:
     """Read asset names.
 
@@ -69,28 +113,50 @@ def read_assets(path: Path) -> AddressBook:
     InputError
         It cannot be read, or a line is none: file and line are named.
     """
-    return AddressBook.of(_csv(path, _text(path), "address", ("name",)))
+    return AddressBook.of(_csv(path, _text(path), "address", ("name",), _network))
 
 
-def read_indicators(paths: Sequence[Path]) -> tuple[AddressBook, int]:
-    """Read indicator lists; return them, and how many entries say nothing about addresses.
+def _network(text: str) -> Network:
+    return parse_network(text, strict=False)
+
+
+def _indicator(text: str) -> Network | str:
+    """Return a network, or the name of a domain in lower case.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    name = text.strip().rstrip(".").lower()
+    if _DOMAIN.fullmatch(name) and len(name) <= LONGEST:
+        return name
+    try:
+        return _network(text)
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is no address, no network and no name of a domain") from None
+
+
+def read_indicators(paths: Sequence[Path]) -> tuple[Indicators, int]:
+    """Read indicator lists; return them, and how many entries say nothing about addresses and domains.
 
     Raises
     ------
     InputError
         One cannot be read, or an entry is none: file and line are named.
     """
-    found: list[tuple[Network, Mapping[str, Any]]] = []
+    found: list[tuple[Network | str, Note]] = []
     passed_over = 0
     for path in paths:
         text = _text(path)
         if text.lstrip().startswith("{"):
             entries, others = _stix(path, text)
         else:
-            entries, others = _csv(path, text, "indicator", ()), 0
-        found += [(network, {**note, "list": path.name}) for network, note in entries]
+            entries, others = _csv(path, text, "indicator", (), _indicator), 0
+        found += [(what, {**note, "list": path.name}) for what, note in entries]
         passed_over += others
-    return AddressBook.of(found), passed_over
+    addresses = AddressBook.of((what, note) for what, note in found if not isinstance(what, str))
+    return Indicators(addresses, {what: note for what, note in found if isinstance(what, str)}), passed_over
 
 
 def _text(path: Path) -> str:
@@ -102,25 +168,27 @@ def _text(path: Path) -> str:
         raise InputError(path, "is not UTF-8 text", f"byte {error.start}") from error
 
 
-def _csv(path: Path, text: str, key: str, needed: Sequence[str]) -> list[tuple[Network, Mapping[str, Any]]]:
+def _csv(
+    path: Path, text: str, key: str, needed: Sequence[str], parse: Callable[[str], T]
+) -> list[tuple[T, Note]]:
     rows = csv.DictReader(io.StringIO(text))
     absent = [name for name in (key, *needed) if name not in (rows.fieldnames or ())]
     if absent:
         raise InputError(path, f"the header lacks the column {absent[0]}", "line 1")
-    found: list[tuple[Network, Mapping[str, Any]]] = []
+    found: list[tuple[T, Note]] = []
     for row in rows:
         place = f"line {rows.line_num}"
         if None in row or None in row.values():
             raise InputError(path, f"expected {len(rows.fieldnames or ())} columns", place)
         try:
-            network = parse_network(row[key], strict=False)
+            what = parse(row[key])
         except ValueError as error:
             raise InputError(path, f"{key}: {error}", place) from None
-        found.append((network, {name: value for name, value in row.items() if name != key and value}))
+        found.append((what, {name: value for name, value in row.items() if name != key and value}))
     return found
 
 
-def _stix(path: Path, text: str) -> tuple[list[tuple[Network, Mapping[str, Any]]], int]:
+def _stix(path: Path, text: str) -> tuple[list[tuple[Network | str, Note]], int]:
     try:
         bundle = json.loads(text)
         objects = bundle["objects"]
@@ -128,7 +196,7 @@ def _stix(path: Path, text: str) -> tuple[list[tuple[Network, Mapping[str, Any]]
             raise ValueError("expected a bundle with objects")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(path, f"is no STIX bundle: {error}") from error
-    found: list[tuple[Network, Mapping[str, Any]]] = []
+    found: list[tuple[Network | str, Note]] = []
     others = 0
     for at, entry in enumerate(objects):
         if not isinstance(entry, dict) or entry.get("type") != "indicator" or entry.get("revoked"):
@@ -137,9 +205,9 @@ def _stix(path: Path, text: str) -> tuple[list[tuple[Network, Mapping[str, Any]]
         values = _PATTERN.findall(pattern) if isinstance(pattern, str) else []
         others += not values
         note = {name: str(entry[name]) for name in ("name", "id", "valid_until") if name in entry}
-        for value in values:
+        for address, name in values:
             try:
-                found.append((parse_network(value, strict=False), note))
+                found.append((_network(address) if address else _indicator(name), note))
             except ValueError as error:
                 raise InputError(path, f"objects[{at}].pattern: {error}") from None
     return found, others
@@ -151,11 +219,14 @@ class Enricher:
 
     Parameters
     ----------
-    assets, indicators : by address.
+    assets : by address.
+    indicators : by address and name.
+    transactions : what protocols said, until the flow comes of which they said it.
     """
 
     assets: AddressBook = field(default_factory=AddressBook)
-    indicators: AddressBook = field(default_factory=AddressBook)
+    indicators: Indicators = field(default_factory=Indicators)
+    transactions: TransactionBook = field(default_factory=TransactionBook)
     _alerts: dict[frozenset[str], list[SignatureAlert]] = field(default_factory=dict)
 
     def heard(self, alert: SignatureAlert) -> None:
@@ -166,14 +237,29 @@ class Enricher:
                 said.append(alert)
 
     def context(
-        self, sources: Iterable[str], destinations: Iterable[str], start_ns: int, end_ns: int
+        self,
+        sources: Iterable[str],
+        destinations: Iterable[str],
+        start_ns: int,
+        end_ns: int,
+        said: Mapping[Said, int] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """Return what is known of a finding's hosts; empty sorts are left out."""
+        """Return what is known of a finding's hosts; empty sorts are left out.
+
+        Parameters
+        ----------
+        said : what protocols said within its flows, and in how many of them. Those that name an indicator
+            come first.
+        """
         sources, destinations = list(sources), list(destinations)
         hosts = list(dict.fromkeys([*sources, *destinations]))
+        spoken = {one: list(names_of(one)) for one in said}
+        names = dict.fromkeys([*hosts, *(name for some in spoken.values() for name in some)])
         found = {
-            name: {host: dict(note) for host in hosts if (note := book.get(host)) is not None}
-            for name, book in (("assets", self.assets), ("indicators", self.indicators))
+            "assets": {host: dict(note) for host in hosts if (note := self.assets.get(host)) is not None},
+            "indicators": {
+                name: dict(note) for name in names if (note := self.indicators.get(name)) is not None
+            },
         }
         told = {
             alert.signature: alert.category
@@ -187,6 +273,12 @@ class Enricher:
         }
         if told:
             context["reported"] = [{"signature": s, "category": c} for s, c in list(told.items())[:MOST]]
+        if said:
+            known = found["indicators"].keys()
+            order = sorted(said, key=lambda one: known.isdisjoint(spoken[one]))
+            context["transactions"] = [
+                {"protocol": one[0], **dict(one[1]), "flows": said[one]} for one in order[:MOST]
+            ]
         return context
 
 

@@ -8,13 +8,14 @@ among benign training flows (occlusion). It is measured on the model itself, so 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from qwarden.detect.behaviours import BEHAVIOURS
-from qwarden.detect.features import FEATURE_NAMES
+from qwarden.detect.features import FEATURE_NAMES, FLAG_NAMES
 
 if TYPE_CHECKING:
     from qwarden.detect.findings import OpenFinding
@@ -32,9 +33,25 @@ _PHRASES: Final = {
     "packets_per_s": "{} packets/s",
     "size_mean_out": "{} B a packet sent",
     "size_mean_in": "{} B a packet received",
+    "size_std_out": "deviation of the sizes sent {} B",
+    "size_max_out": "{} B in the largest packet sent",
+    "size_std_in": "deviation of the sizes received {} B",
+    "size_max_in": "{} B in the largest packet received",
     "iat_mean_out": "{} s between packets sent",
+    "iat_std_out": "deviation of the pauses between packets sent {} s",
+    "iat_max_out": "{} s in the longest pause between packets sent",
+    "iat_mean_in": "{} s between packets received",
+    "iat_std_in": "deviation of the pauses between packets received {} s",
+    "iat_max_in": "{} s in the longest pause between packets received",
     "iat_variation_out": "variation of the packet intervals {}",
     "extension_bytes_a_packet": "{} B of extension headers a packet",
+    "fragment_share": "share of fragments {}",
+    "syn_share_out": "share of packets sent with SYN {}",
+    "rst_share_out": "share of packets sent with RST {}",
+    "psh_share_out": "share of packets sent with PSH {}",
+    "urg_share_out": "share of packets sent with URG {}",
+    "fin_share_out": "share of packets sent with FIN {}",
+    "rst_share_in": "share of packets received with RST {}",
     "source_flows": "{} flows of the source",
     "source_failed_share": "share of the source's flows that failed {}",
     "source_peers": "{} hosts contacted by the source",
@@ -73,6 +90,35 @@ _PHRASES: Final = {
     "pause_mean_s": "a pause lasts {} s",
     "pause_variation": "variation of the pauses {}",
     "payload_a_pause": "{} B from one pause to the next",
+    "answered": "answered: {}",
+    "failed": "a failed attempt: {}",
+    "tcp": "TCP: {}",
+    "udp": "UDP: {}",
+    "icmp": "ICMP: {}",
+    "arp": "ARP: {}",
+    "other_protocol": "another protocol: {}",
+    "ipv6": "IPv6: {}",
+    "state_s0": "SYN without an answer: {}",
+    "state_rejected": "connection refused: {}",
+    "state_complete": "connection opened and closed in order: {}",
+    "state_reset": "connection reset: {}",
+    "state_midstream": "connection seen from its middle on: {}",
+    "source_private": "source has a private address: {}",
+    "destination_inside": "destination has a private address: {}",
+    "destination_group": "destination is a group address: {}",
+    "service_web": "web service: {}",
+    "service_name": "name service: {}",
+    "service_login": "login service: {}",
+    "service_mail": "mail service: {}",
+    "service_file": "file service: {}",
+    "service_directory": "directory service: {}",
+    "service_dhcp": "DHCP: {}",
+    "service_infrastructure": "time, management or discovery service: {}",
+    "service_database": "database service: {}",
+    "service_low": "another port below 1024: {}",
+    "service_registered": "another port from 1024 to 49151: {}",
+    "service_dynamic": "another port above 49151: {}",
+    "service_none": "no port: {}",
 }
 
 _SPANS: Final = {"_300s": " in 300 s", "_1h": " in an hour", "_1d": " within a day"}
@@ -83,14 +129,21 @@ def describe(name: str, value: float, usual: float) -> str:
 
     >>> describe("fan_peers_300s", 43.0, 1.0)
     '43 hosts tried on this port in 300 s (usually 1)'
+    >>> describe("service_web", 0.0, 1.0)
+    'web service: no (usually yes)'
     """
     stem, when = name, ""
     for suffix, words in _SPANS.items():
         if name.endswith(suffix):
             stem, when = name.removesuffix(suffix), words
     phrase = _PHRASES.get(stem, stem.replace("_", " ") + " {}")
-    usually = f" (usually {_number(usual)})" if math.isfinite(usual) else ""
-    return phrase.format(_number(value)) + when + usually
+    shown = _yes_or_no if name in FLAG_NAMES else _number
+    usually = f" (usually {shown(usual)})" if math.isfinite(usual) else ""
+    return phrase.format(shown(value)) + when + usually
+
+
+def _yes_or_no(value: float) -> str:
+    return "yes" if value else "no"
 
 
 def _number(value: float) -> str:
@@ -99,6 +152,23 @@ def _number(value: float) -> str:
     if value == round(value):
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def evasion_text(evasion: Mapping[str, Any]) -> str:
+    """Return in words what both models said of a finding with evading flows (`Finding.evasion`).
+
+    >>> evasion_text({"flows": 2})
+    '2 more flows were let pass by the model; the second opinion takes them for an attack in hiding'
+    >>> evasion_text({"flows": 1, "model": "m 1", "p_value": 2e-5, "passed_with_p_value": 4e-3})
+    'let pass by the model (p 0.004); the second opinion takes it for an attack in hiding (p 2e-05)'
+    """
+    second = "the second opinion takes"
+    if "model" not in evasion:
+        count = evasion["flows"]
+        more, them = (f"{count} more flows were", "them") if count > 1 else ("one more flow was", "it")
+        return f"{more} let pass by the model; {second} {them} for an attack in hiding"
+    passed, said = (f"{evasion[name]:.2g}" for name in ("passed_with_p_value", "p_value"))
+    return f"let pass by the model (p {passed}); {second} it for an attack in hiding (p {said})"
 
 
 class Explainer:

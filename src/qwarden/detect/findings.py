@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -25,10 +25,12 @@ import numpy.typing as npt
 from qwarden.core.events import Event
 from qwarden.detect.behaviours import cause_keys
 from qwarden.detect.evidence import Evidence
+from qwarden.detect.explain import evasion_text
 from qwarden.detect.open_finding import OpenFinding as OpenFinding
 from qwarden.detect.open_finding import Status
 from qwarden.detect.scored import Scored
 from qwarden.formats.flows import Flows, join_address, proto_name
+from qwarden.formats.transactions import Said
 
 QUIET_S: Final = 1800
 
@@ -40,7 +42,9 @@ class Finding(Event):
     `threat_score` is the quantum model's score of its most alarming flow, `twin_score` the classical one's
     highest, both in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones. `evidence` is what
     the score can be derived from again (`qwarden.detect.evidence`); `early`: that flow still ran.
-    `context` is what is known of its hosts beside (`qwarden.detect.enrichment`).
+    `context` is what is known of its hosts beside (`qwarden.detect.enrichment`). `evasion`, empty but where
+    the second opinion raised some of its flows: ``flows``, how many; where the score is of one of these, also
+    what the second opinion said of that (``model``, ``p_value``), and that the threat model let it pass.
     """
 
     room: ClassVar[str] = "detect"
@@ -72,6 +76,7 @@ class Finding(Event):
     icmp_type: int | None = None
     icmp_code: int | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    evasion: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return the finding as `qwarden detect --json` prints it."""
@@ -84,7 +89,7 @@ class Finding(Event):
             "sources": self.sources, "destinations": self.destinations, "ports": self.ports,
             "source": self.source, "early": self.early, "status": self.status,
             "src_port": self.src_port, "icmp_type": self.icmp_type, "icmp_code": self.icmp_code,
-            "context": self.context, "explanation": self.explanation,
+            "context": self.context, "evasion": self.evasion or None, "explanation": self.explanation,
         }  # fmt: skip
 
 
@@ -106,8 +111,8 @@ class Alert(Event):
 
 Explain = Callable[[npt.NDArray[np.float64], "OpenFinding"], dict[str, Any]]
 Raised = Callable[[OpenFinding], None]
-Context = Callable[[list[str], list[str], int, int], dict[str, Any]]
-Derive = Callable[[Flows, npt.NDArray[np.float64], int, bool], Evidence]
+Context = Callable[[list[str], list[str], int, int, Mapping[Said, int]], dict[str, Any]]
+Derive = Callable[[Flows, npt.NDArray[np.float64], int, bool, bool], Evidence]
 
 
 class FindingBook:
@@ -117,10 +122,11 @@ class FindingBook:
     ----------
     salt : what ids depend on beside the flows: the model.
     explain : feature row and open finding to the explanation's document.
-    derive : a flow, its feature row, the index of its behaviour and whether it still ran, to the score
-        and what it rests on.
+    derive : a flow, its feature row, the index of its behaviour, whether it still ran and whether the second
+        opinion alone raised it, to the score and what it rests on.
     raised : told of each finding that was opened.
-    context : sources, destinations, first and last nanosecond to what is known of them beside.
+    context : sources, destinations, first and last nanosecond, and what protocols said within its flows, to
+        what is known of them beside.
     """
 
     def __init__(
@@ -178,7 +184,11 @@ class FindingBook:
         assert finding.row is not None
         assert finding.flow is not None
         behaviour = finding.behaviour
-        evidence = self._derive(finding.flow, finding.row, finding.at, finding.early)
+        evidence = self._derive(finding.flow, finding.row, finding.at, finding.early, finding.hiding)
+        evasion = _evasion(finding, evidence)
+        explanation = self._explain(finding.row, finding)
+        if evasion:
+            explanation["evasion"] = evasion_text(evasion)
         port = finding.ports.most_common(1)[0][0] if finding.ports else -1
         return Finding(
             id=finding.id,
@@ -201,15 +211,17 @@ class FindingBook:
             destinations=len(finding.destinations),
             ports=sum(1 for known in finding.ports if known >= 0),
             source=finding.source,
-            explanation=self._explain(finding.row, finding),
+            explanation=explanation,
             evidence=evidence.document(),
             early=finding.early,
             status=finding.status,
+            evasion=evasion,
             context=self._context(
                 [join_address(*end) for end in finding.sources],
                 [join_address(*end) for end in finding.destinations],
                 finding.first_ns,
                 finding.last_ns,
+                finding.said,
             ),
             **_shared(finding),
         )  # fmt: skip
@@ -224,6 +236,20 @@ class FindingBook:
             evidence=snapshot.evidence,
             raised=(finding.raised_ns or 0) / 1e9,
         )
+
+
+def _evasion(finding: OpenFinding, evidence: Evidence) -> dict[str, Any]:
+    """Return what the second opinion has to do with a finding: nothing, some of its flows, or all of it."""
+    if not finding.evading:
+        return {}
+    if (doubt := evidence.doubt) is None:
+        return {"flows": finding.evading}
+    return {
+        "flows": finding.evading,
+        "model": doubt.model,
+        "p_value": doubt.p_value,
+        "passed_with_p_value": evidence.p_value,
+    }
 
 
 def _shared(finding: OpenFinding) -> dict[str, int | None]:

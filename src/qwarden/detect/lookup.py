@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from qwarden.core.config import DetectSettings
-from qwarden.core.errors import UsageError
+from qwarden.core.errors import UnreadableError, UsageError
 from qwarden.core.signing import SigningKey
 from qwarden.core.store import Store
 from qwarden.detect.archive import Archived, Query
@@ -21,9 +21,11 @@ from qwarden.detect.detector import meter_settings
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.findings import Alert, Finding
 from qwarden.detect.model import ThreatModel
-from qwarden.detect.shipped import FOLDER, load_default_model, shipped_key
+from qwarden.detect.shipped import FOLDER, load_default_model, second_opinion, shipped_key
 from qwarden.formats import open_capture
+from qwarden.formats.captures import WITHOUT_FLOWS
 from qwarden.formats.flows import FLOW, PROTO_ARP, TCP_STATES, Flows, join_address, proto_name
+from qwarden.formats.kinds import ZEEK_TRANSACTIONS
 from qwarden.learn import load
 from qwarden.learn.registry import Entry, Origin, Registry
 
@@ -62,7 +64,9 @@ def find_model(home: Path, reference: str | None = None) -> ThreatModel:
     entry = registry.get(reference)
     if entry.name == SHIPPED:
         return load_default_model()
-    return ThreatModel.load(entry.folder, registry.trusted)
+    model = ThreatModel.load(entry.folder, registry.trusted)
+    model.second = second_opinion(model, entry.folder, registry.trusted)
+    return model
 
 
 def model_registry(home: Path) -> Registry:
@@ -247,9 +251,17 @@ def protocol_number(name: str) -> int:
 
 
 def flow_table(path: Path, settings: DetectSettings, limit: int = 0) -> FlowTable:
-    """Read a capture's flows; the first `limit` of them, or all if it is 0."""
+    """Read a capture's flows; the first `limit` of them, or all if it is 0.
+
+    Raises
+    ------
+    UnreadableError
+        There is nothing to read, or nothing that has flows of its own.
+    """
     with open_capture(path, meter_settings(settings)) as capture:
         parts = [batch.flows for batch in capture]
+    if not any(map(len, parts)) and capture.report.format.removesuffix("+gzip") in ZEEK_TRANSACTIONS:
+        raise UnreadableError(path, WITHOUT_FLOWS)
     flows = np.concatenate(parts) if parts else np.empty(0, FLOW)
     flows = flows[np.argsort(flows["seq"], kind="stable")]
     return FlowTable(str(path), flows[:limit] if limit else flows, list(capture.report.problems))

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,9 @@ from qwarden.learn import (
     save,
 )
 from qwarden.quantum import cz_ring_reupload
+
+if TYPE_CHECKING:
+    from qwarden.detect.evasion import EvasionOpinion
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -105,9 +108,11 @@ class ThreatModel:
     baseline : what drift is held against, None if it was never learnt.
     figures : what it reached on traffic it was neither trained nor calibrated on.
     threads : how many share a batch; scores do not depend on it.
+    second : the second opinion that was trained to stand beside it, None if there is none.
     """
 
     threads: int = 1
+    second: EvasionOpinion | None = None
 
     def __init__(
         self, bundle: Bundle, name: str, version: str, figures: Mapping[str, Any] | None = None
@@ -187,7 +192,7 @@ class ThreatModel:
             "known_labels": np.array([kinds.index(kind) for kind in labels[known].tolist()], np.int64),
         }
         notes = {"kinds": kinds, "behaviours": list(KINDS)}
-        _calibrate(members, arrays, notes, calibration, seed)
+        calibrate(members, arrays, notes, calibration, seed)
         return cls(Bundle(members, notes, arrays), NAME, version)
 
     def relearn(self, normal: F64, calibration: F64, *, name: str, seed: int = 0) -> ThreatModel:
@@ -211,7 +216,7 @@ class ThreatModel:
         arrays = {name: self._bundle.arrays[name] for name in ("known_inputs", "known_labels")}
         arrays["usual_row"] = _medians(normal)
         notes = {"kinds": self._kinds, "behaviours": list(KINDS)}
-        _calibrate(members, arrays, notes, calibration, seed)
+        calibrate(members, arrays, notes, calibration, seed)
         return ThreatModel(Bundle(members, notes, arrays), name, "0")
 
     def calibrate_early(self, rows: F64) -> None:
@@ -307,6 +312,7 @@ class ThreatModel:
         """Return the same model with parts exchanged: the twin decides, the quantum model stands beside."""
         other = copy(self)
         other._swapped = not self._swapped
+        other.second = None  # it has practised on what evades the quantum members
         return other
 
     def resources(self) -> Resources:
@@ -356,7 +362,7 @@ def _scorer(bundle: Bundle) -> FlowScorer:
     )
 
 
-def _calibrate(
+def calibrate(
     members: dict[str, Estimator],
     arrays: dict[str, npt.NDArray[Any]],
     notes: dict[str, Any],

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from qwarden.detect.behaviours import BEHAVIOURS, Behaviour
 from qwarden.detect.scored import Scored
 from qwarden.formats.flows import NOT_YET_FIRST, Flows
+from qwarden.formats.transactions import Said
 
 Status = Literal["clear", "ambiguous", "confirmed", "doubtful"]
 """Clear: its score never was ambiguous. Ambiguous: it is. The others: it was, and was looked at again."""
@@ -57,7 +58,10 @@ class OpenFinding:
     ended, running : what the flows of each lane amount to.
     raised_ns : traffic time at which it was raised, None before.
     margin, row, flow, early : of its most alarming flow, and whether that still ran.
+    evading : how many of its flows the second opinion alone raised (`qwarden.detect.evasion`).
+    hiding : whether its most alarming flow is one of those.
     status : what rescoring made of it (`qwarden.detect.rescoring`).
+    said : what protocols said within its flows, and in how many of them.
     """
 
     id: str
@@ -73,11 +77,14 @@ class OpenFinding:
     row: npt.NDArray[np.float64] | None = None
     flow: Flows | None = None
     early: bool = False
+    evading: int = 0
+    hiding: bool = False
     status: Status = "clear"
     sources: Counter[tuple[int, int]] = field(default_factory=Counter)
     destinations: Counter[tuple[int, int]] = field(default_factory=Counter)
     ports: Counter[int] = field(default_factory=Counter)
     own_ports: Counter[int] = field(default_factory=Counter)
+    said: Counter[Said] = field(default_factory=Counter)
     _reported: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     @property
@@ -97,17 +104,21 @@ class OpenFinding:
 
     def grow(self, alarms: Scored, members: npt.NDArray[np.int64]) -> None:
         """Take the flows at `members` of a piece."""
-        part, scores = alarms.flows[members], alarms.scores
+        part, scores, evading = alarms.flows[members], alarms.scores, alarms.evading
         self.first_ns = min(self.first_ns, int(part["start_ns"].min()))
         self.last_ns = max(self.last_ns, int(part["end_ns"].max()))
         if alarms.early:
             self._take_reports(part)
         else:
             self.ended.add(part.size, *(int(amount.sum()) for amount in _amounts(part)))
+        if evading is not None:
+            self.evading += int(evading[members].sum())
         _count(self.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
         _count(self.destinations, zip(part["dst_hi"].tolist(), part["dst_lo"].tolist(), strict=True))
         _count(self.ports, part["dst_port"].tolist())
         _count(self.own_ports, part["src_port"].tolist())
+        for seq in part["seq"].tolist() if alarms.said else ():
+            _count(self.said, alarms.said.get(seq, ()))
         self.twin_score = max(self.twin_score, float(scores.twin[members].max()))
         worst = int(members[np.argmax(scores.margin[members])])
         if self.row is None or scores.margin[worst] > self.margin:
@@ -115,6 +126,7 @@ class OpenFinding:
             self.row = alarms.rows[worst].copy()
             self.flow = alarms.flows[worst : worst + 1].copy()
             self.early = alarms.early
+            self.hiding = evading is not None and bool(evading[worst])
 
     def _take_reports(self, reports: Flows) -> None:
         amounts = [amount.tolist() for amount in _amounts(reports)]

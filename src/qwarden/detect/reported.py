@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from qwarden.core.lists import IGNORE, Lists, Subject
 from qwarden.detect.findings import Alert, Finding, derived_id
+from qwarden.detect.open_finding import REMEMBERED
+from qwarden.detect.transactions import TransactionBook
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import proto_name
 
@@ -42,6 +44,7 @@ class _Open:
     last_ns: int
     count: int = 0
     signatures: set[str] = field(default_factory=set)
+    flow_ids: set[str] = field(default_factory=set)
 
     def take(self, alert: SignatureAlert) -> None:
         if _grade(alert) < _grade(self.gravest):
@@ -49,10 +52,19 @@ class _Open:
         self.first_ns, self.last_ns = min(self.first_ns, alert.time_ns), max(self.last_ns, alert.time_ns)
         self.count += 1
         self.signatures.add(alert.signature.partition(": ")[0])
+        if len(self.flow_ids) < REMEMBERED:
+            self.flow_ids.add(alert.flow_id)
 
 
 class ReportedBook:
     """Groups what one detector tells of two hosts into findings.
+
+    Parameters
+    ----------
+    source : where the alerts come from.
+    lists : people's exceptions.
+    context : sources, destinations, first and last nanosecond, and what was said, to what is known beside.
+    transactions : knows what was said within the flows of the alerts.
 
     Attributes
     ----------
@@ -60,15 +72,23 @@ class ReportedBook:
     beyond : alerts that were not told because `MOST` findings are open.
     """
 
-    def __init__(self, source: str, lists: Lists, context: Callable[..., dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        source: str,
+        lists: Lists,
+        context: Callable[..., dict[str, Any]],
+        transactions: TransactionBook,
+    ) -> None:
         self.suppressed = self.beyond = 0
         self._source, self._lists, self._context = source, lists, context
+        self._transactions = transactions
         self._open: dict[tuple[object, ...], _Open] = {}
 
     def add(self, alert: SignatureAlert) -> Alert | None:
         """Take an alert; return the notice of the finding that it opens, if it opens one."""
         if not raises(alert):
             return None
+        self._transactions.want(alert.flow_id)
         key = (_teller(alert), alert.src_ip, alert.dst_ip)
         known = self._open.get(key)
         if known is not None:
@@ -102,7 +122,8 @@ class ReportedBook:
         ends = [[end] if end else [] for end in (alert.src_ip, alert.dst_ip)]
         more = f" and {others} other signature{'s' * (others > 1)}" if others else ""
         times = f"{known.count} alerts{more}" if known.count > 1 else "one alert"
-        context = self._context(*ends, known.first_ns, known.last_ns)
+        said = self._transactions.wanted(known.flow_ids)
+        context = self._context(*ends, known.first_ns, known.last_ns, said)
         context.pop("reported", None)  # it is what this finding is about
         return Finding(
             id=known.id, time=known.last_ns / 1e9, behaviour=REPORTED,

@@ -4,9 +4,9 @@ Beside the p-value that raised it, which is joint with its behaviour, a finding 
 share of all benign flows that look at least as suspicious, and the share of known attacks of its kind that
 look at most as suspicious. The classes whose p-value exceeds a level make the *conformal set*; a set of both
 is ambiguous: what the hosts did has the name of an attack, and the flow would pass for either. Then, by a
-deadline in traffic time, it is looked at again: with the context that has come since, and by the second
-model, the classical twin. Each look is an attempt of `core.backtrack`, on record; what no look settles stays
-ambiguous, and the finding says so.
+deadline in traffic time, it is looked at again: with the context that has come since, by the classical twin,
+and by the second opinion (`qwarden.detect.evasion`), where there is one. Each look is an attempt of
+`core.backtrack`, on record; what no look settles stays ambiguous, and the finding says so.
 
 Source: the article's component on threat detection (Hossain et al. 2024); Vovk, Gammerman and Shafer 2005,
 label-conditional conformal prediction.
@@ -29,13 +29,15 @@ from qwarden.core.events import Event
 from qwarden.detect.open_finding import OpenFinding, Status
 
 if TYPE_CHECKING:
+    from qwarden.detect.evasion import EvasionOpinion
     from qwarden.detect.model import ThreatModel
 
 Outcome = Literal["attack", "benign", "ambiguous"]
 
-FIRST, CONTEXT, TWIN = "first", "context", "twin"
-LOOKS: Final = (FIRST, CONTEXT, TWIN)
-"""Looks in their order: as it was raised; with what came since; by the second model."""
+FIRST, CONTEXT, TWIN, SECOND = "first", "context", "twin", "second_opinion"
+LOOKS: Final = (FIRST, CONTEXT, TWIN, SECOND)
+"""Looks in their order: as it was raised; with what came since; by the twin; by the second opinion, if there
+is one."""
 
 
 _STATUS: Final[dict[Outcome, Status]] = {
@@ -96,22 +98,30 @@ class Rescorer:
 
     Parameters
     ----------
-    model : that scores; its twin is the second one.
+    model : that scores; its twin is asked as well.
     publish : keeps steps and outcomes.
     level : of the conformal sets, in (0, 1).
     within_s : the deadline, in traffic time from the alert.
+    second : the second opinion, asked last; None if there is none.
     """
 
     def __init__(
-        self, model: ThreatModel, publish: Callable[[Event], None], *, level: float, within_s: float
+        self,
+        model: ThreatModel,
+        publish: Callable[[Event], None],
+        *,
+        level: float,
+        within_s: float,
+        second: EvasionOpinion | None = None,
     ) -> None:
-        self._model, self._twin, self._publish = model, model.twin(), publish
+        self._model, self._twin, self._second, self._publish = model, model.twin(), second, publish
+        self._looks = LOOKS if second is not None else LOOKS[:-1]
         self._level, self._within_ns = level, int(within_s * 1e9)
         self._waiting: dict[str, tuple[OpenFinding, Look]] = {}
 
     def raised(self, finding: OpenFinding) -> None:
         """Take a finding whose alert has gone out."""
-        first = self._look(self._model, finding)
+        first = self._look_again(finding)
         if first.outcome == "ambiguous":
             finding.status = "ambiguous"
             self._waiting[finding.id] = (finding, first)
@@ -130,7 +140,9 @@ class Rescorer:
             look = parameters["look"]
             if look == FIRST:
                 return first
-            return self._look(self._model if look == CONTEXT else self._twin, finding)
+            if look == SECOND and self._second is not None:
+                return self._ask(self._second, finding)
+            return self._look_again(finding) if look == CONTEXT else self._look(self._twin, finding)
 
         def check(look: Look) -> Verdict:
             told = f"p benign {look.benign:.4g}, p attack {look.attack:.4g}"
@@ -149,7 +161,7 @@ class Rescorer:
         began = time.perf_counter()
         action: Backtrack[Look] = Backtrack(
             by="detect", subject=f"finding {finding.id}", attempt=take, check=check, undo=lambda _: None,
-            change=change, publish=keep, at_most=len(LOOKS), clock=TrafficClock(now_ns / 1e9),
+            change=change, publish=keep, at_most=len(self._looks), clock=TrafficClock(now_ns / 1e9),
         )  # fmt: skip
         try:
             looks = [attempt.result for attempt in action.run({"look": FIRST}).attempts]
@@ -166,6 +178,12 @@ class Rescorer:
             )
         )  # fmt: skip
 
+    def _look_again(self, finding: OpenFinding) -> Look:
+        """Look with the model that raised it: what evaded one model is not for that to settle."""
+        if finding.hiding and self._second is not None:
+            return self._ask(self._second, finding)
+        return self._look(self._model, finding)
+
     def _look(self, model: ThreatModel, finding: OpenFinding) -> Look:
         assert finding.row is not None
         named = np.array([finding.at], np.int64)
@@ -175,3 +193,9 @@ class Rescorer:
             float(model.attack_p_value(margin, named)[0]),
             self._level,
         )
+
+    def _ask(self, second: EvasionOpinion, finding: OpenFinding) -> Look:
+        assert finding.row is not None
+        margin = second.margin(finding.row[None, :])
+        attack = second.attack_p_value(margin, np.array([finding.at], np.int64))
+        return Look(math.exp(-float(margin[0])), float(attack[0]), self._level)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from qwarden.detect.model import Scores
+from qwarden.detect.transactions import Joined
 from qwarden.formats.flows import Flows
 
 F64 = npt.NDArray[np.float64]
@@ -30,6 +31,8 @@ class Scored:
     scores : four arrays (n,).
     told : (n,) whether the flow alarms: within the budget, of a named behaviour, and no exception holds.
     early : the flows still run: they come again when they have ended.
+    evading : (n,) which of those that alarm the second opinion alone raises; None if it was not asked.
+    said : what protocols said within them, by `seq`.
     """
 
     source: str
@@ -40,6 +43,8 @@ class Scored:
     scores: Scores
     told: Mask
     early: bool = False
+    evading: Mask | None = None
+    said: Joined = field(default_factory=dict)
 
     def alarms(self) -> Scored:
         """Return those that alarm."""
@@ -47,7 +52,8 @@ class Scored:
         return Scored(
             self.source, self.epoch, self.flows[told], self.rows[told], self.named[told],
             Scores(scores.p_value[told], scores.threat[told], scores.margin[told], scores.twin[told]),
-            told[told], self.early,
+            told[told], self.early, None if self.evading is None else self.evading[told],
+            self.said,
         )  # fmt: skip
 
 

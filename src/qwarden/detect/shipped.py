@@ -2,7 +2,8 @@
 
 ``shipped/`` holds the model's arrays and JSON and the public half of the key that signed it. The key is
 made for one build and its private half is forgotten afterwards: nobody can sign another model that
-this version would take for the shipped one (docs/adr/0004).
+this version would take for the shipped one (docs/adr/0004). ``shipped/second_opinion/`` holds in the same way
+the second opinion that stands beside it, with a key of its own: either can be built without the other.
 """
 
 from __future__ import annotations
@@ -16,19 +17,40 @@ from typing import Final
 from qwarden.core.errors import ModelError
 from qwarden.core.files import atomic_write
 from qwarden.core.signing import SigningKey, TrustedKeys
+from qwarden.detect.evasion import EvasionOpinion
 from qwarden.detect.model import ThreatModel
 
 FOLDER: Final = Path(__file__).parent / "shipped"
+SECOND: Final = "second_opinion"
 KEY_FILE: Final = "key.json"
 
 
 @cache
 def load_default_model() -> ThreatModel:
-    """Return the shipped model; `ModelError` if it is absent or was changed."""
-    return ThreatModel.load(FOLDER, shipped_key())
+    """Return the shipped model, its second opinion beside it; `ModelError` if it is absent or was changed."""
+    model = ThreatModel.load(FOLDER, shipped_key())
+    if (FOLDER / SECOND).exists():
+        model.second = second_opinion(model, FOLDER, _trusted(FOLDER / SECOND / KEY_FILE))
+    return model
 
 
-def ship(model: ThreatModel, fingerprint: str, folder: Path = FOLDER) -> None:
+def second_opinion(model: ThreatModel, folder: Path, trusted: TrustedKeys) -> EvasionOpinion | None:
+    """Return the second opinion that lies beside a model's files in `folder`, None if there is none.
+
+    Raises
+    ------
+    ModelError
+        It was changed, is foreign, or was trained to stand beside another model.
+    """
+    if not (folder / SECOND).exists():
+        return None
+    found = EvasionOpinion.load(folder / SECOND, trusted)
+    if found.beside != f"{model.name} {model.version}":
+        raise ModelError(folder / SECOND, f"stands beside {found.beside}: train one for this model")
+    return found
+
+
+def ship(model: ThreatModel | EvasionOpinion, fingerprint: str, folder: Path = FOLDER) -> None:
     """Sign `model` with a key made for the occasion and write both into `folder`."""
     key = SigningKey.generate()
     model.save(folder, key, created=datetime.now(UTC).isoformat(timespec="seconds"), fingerprint=fingerprint)

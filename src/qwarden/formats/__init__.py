@@ -1,10 +1,11 @@
 """Room of formats: bytes from outside become canonical flows; flows and findings become formats outside.
 
 In: captures (pcap, pcapng), logs (Zeek, Suricata's EVE), flow records (Argus, nfdump, the clouds' flow
-logs, tables with a mapping), gzip of each. Out: arrays of `flows.FLOW`, and the alerts of Suricata and Zeek.
+logs, tables with a mapping), gzip of each. Out: arrays of `flows.FLOW`, the alerts of Suricata and Zeek, and
+what they say was said within flows (`transactions`).
 
     with open_capture("office.pcap") as reader:
-        for batch in reader:        # FlowBatch(flows, watermark_ns, epoch, alerts)
+        for batch in reader:        # FlowBatch(flows, watermark_ns, epoch, alerts, flow_ids, transactions)
             ...
         reader.report               # packets or lines read, malformed, other; problems with place
 

@@ -48,7 +48,8 @@ class LineCounts:
     read : every line, the last one even without its end.
     flows : those that are a flow.
     alerts : those that are a signature's alert.
-    other : well-formed, but neither (other event types, other logs of a combined stream).
+    other : well-formed, but neither (what was said within flows, other event types, other logs of a combined
+        stream).
     comments : header, comment and empty lines.
     malformed : what cannot be parsed.
     """

@@ -19,6 +19,7 @@ class SignatureAlert:
     src_ip, dst_ip : addresses of the packet that raised it, as text.
     src_port, dst_port : -1 without ports.
     proto : IANA protocol number, -1 if unknown.
+    flow_id : what the sensor calls the flow it was raised on; empty if unknown.
     """
 
     time_ns: int
@@ -34,3 +35,4 @@ class SignatureAlert:
     dst_ip: str
     dst_port: int
     proto: int
+    flow_id: str = ""

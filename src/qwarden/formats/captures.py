@@ -22,12 +22,19 @@ from qwarden.core.errors import InputError, UnreadableError
 from qwarden.formats.accounting import END_OF_TIME, SourceReport
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import FLOW, NOT_YET_FIRST, Flows
-from qwarden.formats.kinds import HEAD, READ, ZEEK_ALERTS, kind_of, other_log
+from qwarden.formats.kinds import HEAD, READ, ZEEK_ALERTS, ZEEK_TRANSACTIONS, kind_of, other_log
 from qwarden.formats.mapping import Mapping
 from qwarden.formats.meter.settings import MeterSettings
 from qwarden.formats.sandbox.host import Reader, ReaderDied, ReaderHangs, host
 from qwarden.formats.sandbox.lockdown import Held
 from qwarden.formats.sandbox.wire import Distrust, Message
+from qwarden.formats.transactions import Transaction
+
+WITHOUT_FLOWS: Final = "it tells what was said within flows, not the flows: the sensor's conn.log is missing"
+"""What is wrong with a log of Zeek's that tells of protocols, where there is nothing else."""
+
+_NO_FLOWS_EXPECTED: Final = ZEEK_ALERTS | ZEEK_TRANSACTIONS
+"""Logs that are not expected to have flows."""
 
 PATIENCE_S: Final = 30.0
 """How long a reading process may say nothing; it speaks at least once every 4 MiB it reads."""
@@ -48,6 +55,9 @@ class FlowBatch:
     epoch : 0, and one more each time the capture's clock goes back by more than the idle time-out
         (captures pasted together). Times of two epochs are not ordered.
     alerts : what a log's own detector said (Suricata), in the order of the log.
+    flow_ids : what the sensor that wrote the log calls each of `flows`, empty where it does not say; none at
+        all if it names none.
+    transactions : what protocols said within flows, in the order of the log; each names its flow.
     reports : flows as they are before they end, in order of the clock at that moment
         (`MeterSettings.report_after_s`); each comes among `flows` as well when it has ended.
     """
@@ -56,6 +66,8 @@ class FlowBatch:
     watermark_ns: int
     epoch: int
     alerts: tuple[SignatureAlert, ...] = ()
+    flow_ids: tuple[str, ...] = ()
+    transactions: tuple[Transaction, ...] = ()
     reports: Flows = field(default_factory=lambda: np.empty(0, FLOW))
 
 
@@ -142,7 +154,7 @@ class CaptureReader(SandboxedSource):
 
         Raises
         ------
-        UnreadableError : not one packet or line could be read.
+        UnreadableError : not one packet or line could be read; or a pipe tells only what was said in flows.
         InputError : the reading process died, hung or said something impossible. What was yielded
             until then stands, and is in the report.
         """
@@ -156,14 +168,21 @@ class CaptureReader(SandboxedSource):
                 )
                 self._check_order(message, flows)
             self._heard(message.report, message.cage)
+            if self._live and self.report.format in ZEEK_TRANSACTIONS:
+                self.close()
+                raise UnreadableError(self._path, WITHOUT_FLOWS)
             self._before = message
             last = message.last
             ends = message.watermark_ns == END_OF_TIME and not last
-            if told.size or message.alerts or ends or (self._live and not last):
-                yield FlowBatch(flows, message.watermark_ns, message.epoch, message.alerts, reports)
+            heard = message.alerts or message.transactions
+            if told.size or heard or ends or (self._live and not last):
+                yield FlowBatch(
+                    flows, message.watermark_ns, message.epoch, message.alerts, _names(message),
+                    message.transactions, reports,
+                )  # fmt: skip
         self._finish()
         kind = self.report.format.removesuffix("+gzip")
-        if self.report.is_log and not self.report.flows_read and kind not in ZEEK_ALERTS:
+        if self.report.is_log and not self.report.flows_read and kind not in _NO_FLOWS_EXPECTED:
             self.report.note("the log has no flows")
         elif self.report.is_export:
             if not self.report.records.datagrams:
@@ -174,9 +193,10 @@ class CaptureReader(SandboxedSource):
     def _check_order(self, message: Message, flows: Flows) -> None:
         """Hold the reading process to the order it promised."""
         before = self._before
-        report, flows_before, alerts_before = message.report, 0, 0
+        report, flows_before, alerts_before, others_before = message.report, 0, 0, 0
         if before is not None:
-            flows_before, alerts_before = before.report.flows_read, before.report.lines.alerts
+            flows_before, lines = before.report.flows_read, before.report.lines
+            alerts_before, others_before = lines.alerts, lines.other
             if (
                 message.epoch < before.epoch
                 or report.packets.read < before.report.packets.read
@@ -196,8 +216,16 @@ class CaptureReader(SandboxedSource):
             raise Distrust("more flows than records")
         if report.lines.alerts < alerts_before + len(message.alerts):
             raise Distrust("alert counts that do not add up")
+        if report.lines.other < others_before + len(message.transactions):
+            raise Distrust("transaction counts that do not add up")
+        if len(_names(message)) not in (0, flows.size):
+            raise Distrust("other names than flows")
         if flows.size and int(np.min(flows["end_ns"])) < self._floor_ns:
             raise Distrust("a flow behind the watermark")
+
+
+def _names(message: Message) -> tuple[str, ...]:
+    return tuple(message.flow_ids.split("\n")) if message.flow_ids else ()
 
 
 def open_capture(
@@ -293,12 +321,15 @@ class Survey:
 
     Attributes
     ----------
-    sources : what can be read: files as they are named, directories by what is in them.
+    sources : what can be read: files as they are named, directories by what is in them, in the order in which
+        to read them: what sensors say of flows comes before the flows.
+    beside : those among them that have no flows of their own, but tell what protocols said within flows.
     unread : logs in directories that are recognised but not read, each with the reason.
     closed : entries of directories that may not be read.
     """
 
     sources: list[Path] = field(default_factory=list)
+    beside: set[Path] = field(default_factory=set)
     unread: list[tuple[Path, str]] = field(default_factory=list)
     closed: int = 0
 
@@ -306,14 +337,15 @@ class Survey:
 def survey(paths: Iterable[str | Path]) -> Survey:
     """Return the captures and logs that `paths` mean, and the logs that are not read.
 
-    Directories are searched to the bottom, in order of name; links to directories are not followed.
-    A file that is named is returned whatever it contains: reading it says what is wrong.
+    Directories are searched to the bottom, in order of name, Zeek's logs by their period; links to
+    directories are not followed. A file that is named is returned whatever it contains: reading it says what
+    is wrong.
 
     Raises
     ------
     UnreadableError : a path does not exist or may not be read, or a directory has nothing to read.
     """
-    all_found = Survey()
+    all_found, first = Survey(), []
     for path in map(Path, paths):
         try:
             mode = path.stat().st_mode
@@ -322,22 +354,35 @@ def survey(paths: Iterable[str | Path]) -> Survey:
         if not stat.S_ISDIR(mode):
             if not os.access(path, os.R_OK):
                 raise UnreadableError(path, "no permission to read it")
-            all_found.sources.append(path)
+            if _kind(path) in ZEEK_TRANSACTIONS:
+                all_found.beside.add(path)
+                first.append(path)
+            else:
+                all_found.sources.append(path)
             continue
         found = _search(path)
         if not found.sources:
             also = f"; {found.closed} of its entries may not be read" if found.closed else ""
             raise UnreadableError(path, f"no readable capture or log in this directory{also}")
         all_found.sources += found.sources
+        all_found.beside |= found.beside
         all_found.unread += found.unread
         all_found.closed += found.closed
-    all_found.sources = list(dict.fromkeys(all_found.sources))
+    all_found.sources = list(dict.fromkeys([*first, *all_found.sources]))
     return all_found
 
 
+def _kind(path: Path) -> str:
+    try:
+        return format_of(path)
+    except OSError:
+        return ""  # whoever reads it says why
+
+
 def find_captures(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the captures and logs that `paths` mean; see `survey`."""
-    return survey(paths).sources
+    """Return the captures and logs that `paths` mean and that have flows; see `survey`."""
+    found = survey(paths)
+    return [path for path in found.sources if path not in found.beside]
 
 
 def _search(folder: Path) -> Survey:
@@ -348,6 +393,7 @@ def _search(folder: Path) -> Survey:
 
     for place, folders, files in os.walk(folder, onerror=refused):
         folders.sort()
+        here: list[tuple[str, bool, str, Path]] = []
         for name in sorted(files):
             path = Path(place, name)
             try:
@@ -356,10 +402,24 @@ def _search(folder: Path) -> Survey:
                 found.closed += 1
                 continue
             if kind in READ:
-                found.sources.append(path)
+                here.append((*_turn(name, kind), path))
+                if kind in ZEEK_TRANSACTIONS:
+                    found.beside.add(path)
             elif kind:
                 found.unread.append((path, other_log(kind)))
+        found.sources += [path for *_, path in sorted(here)]
     return found
+
+
+def _turn(name: str, kind: str) -> tuple[str, bool, str]:
+    """Return what sorts the files of a folder: Zeek's logs by period, what it says of connections first.
+
+    >>> sorted(_turn(f"{name}.{hour}.log", f"zeek-{name}") for name in ("conn", "dns") for hour in (1, 2))
+    [('.1.log', False, 'dns.1.log'), ('.1.log', True, 'conn.1.log'), \
+('.2.log', False, 'dns.2.log'), ('.2.log', True, 'conn.2.log')]
+    """
+    log = kind.removeprefix("zeek-")
+    return ("", True, name) if log == kind else (name.replace(log, "", 1), log == "conn", name)
 
 
 def sandbox_report() -> list[Held]:

@@ -26,7 +26,12 @@ ZEEK, EVE, NFDUMP, AZURE = "zeek-conn", "eve", "nfdump", "azure"
 ZEEK_ALERTS: Final = frozenset({"zeek-notice", "zeek-signatures", "zeek-intel"})
 """Logs of Zeek's that are alerts."""
 ZEEK_DHCP: Final = "zeek-dhcp"
-READ: Final = frozenset({"pcap", "pcapng", ZEEK, ZEEK_DHCP, EVE, NFDUMP, AZURE}) | ZEEK_ALERTS | TABLES
+ZEEK_TRANSACTIONS: Final = frozenset({"zeek-dns", "zeek-http", "zeek-ssl"})
+"""Logs of Zeek's that tell what protocols said within the flows of its conn.log."""
+READ: Final = (
+    frozenset({"pcap", "pcapng", ZEEK, ZEEK_DHCP, EVE, NFDUMP, AZURE})
+    | ZEEK_ALERTS | ZEEK_TRANSACTIONS | TABLES
+)  # fmt: skip
 """The formats that are read."""
 
 NFDUMP_MAGICS: Final = tuple(b"\x0c\xa5" + version + b"\0" for version in (b"\1", b"\2", b"\3"))
@@ -36,6 +41,13 @@ NEEDED: Final = ("ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "prot
 """Fields without which a line of conn.log is no flow."""
 _TELLING: Final = (b"conn_state", b"orig_pkts", b"orig_bytes")
 """Fields that conn.log has and Zeek's other logs have not."""
+
+_ALWAYS: Final = {
+    "zeek-dns": (b'"rejected"', b'"AA"'),
+    "zeek-http": (b'"request_body_len"', b'"trans_depth"'),
+    "zeek-ssl": (b'"resumed"', b'"established"'),
+}
+"""Fields that every line of a log has, and only of that one."""
 
 _AZURE: Final = b'"flowTuples"'
 _PATH: Final = re.compile(rb'"_path" ?: ?"(\w{1,40})')
@@ -78,8 +90,10 @@ def kind_of(head: bytes, whole: bool = True) -> str:
             return _zeek(path, any(name in line.split(separator) for name in _TELLING))
         elif line.startswith(b"{"):
             kind = _json_kind(line)
-            if kind in READ:
+            if kind in READ - ZEEK_TRANSACTIONS:  # whose lines a combined stream has before a connection's
                 return kind
+            if other and kind and kind != other and _PATH.search(line):
+                return ZEEK  # a combined stream, whose connections are still to come
             other = other or kind
         elif first and line and not line.startswith(b"#"):
             kind = table_kind(line)
@@ -89,17 +103,20 @@ def kind_of(head: bytes, whole: bool = True) -> str:
     return other if whole else ""
 
 
+_OF_ZEEK: Final = "conn, dhcp, dns, http, intel, notice, signatures, ssl"
+
+
 def other_log(kind: str) -> str:
     """Return what is said of a log that is recognised but not read.
 
-    >>> other_log("zeek-dns")
-    "Zeek's dns.log is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are"
+    >>> other_log("zeek-x509")
+    "Zeek's x509.log is not read; of Zeek's logs conn, dhcp, dns, http, intel, notice, signatures, ssl are"
     """
     if kind in REFUSED:
         return refusal(kind)
     name = kind.removeprefix("zeek-") if "-" in kind else ""
     which = f"Zeek's {name}.log" if name else "this log of Zeek's"
-    return f"{which} is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are"
+    return f"{which} is not read; of Zeek's logs {_OF_ZEEK} are"
 
 
 def unescape(text: bytes) -> bytes:
@@ -121,6 +138,10 @@ def _json_kind(line: bytes) -> str:
         return "zeek-notice"
     if line.startswith(b'{"ts"') and b'"msg_types"' in line and b'"lease_time"' in line:
         return ZEEK_DHCP
+    if b'"uid"' in line:
+        for kind, telling in _ALWAYS.items():
+            if all(name in line for name in telling):
+                return kind
     if b'"id.orig_h"' in line and any(b'"' + name + b'"' in line for name in _TELLING):
         return ZEEK
     return "zeek" if line.startswith(b'{"ts"') else ""

@@ -179,6 +179,20 @@ def test_doctor_finds_nothing_wrong(cli: Cli) -> None:
     assert all(checks.values())
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_doctor_says_whether_nfdump_is_there_and_does_not_insist(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    program = tmp_path / "nfdump"
+    if installed:
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (found,) = [c for c in cli.document("doctor")["checks"] if c["check"] == "nfdump"]
+    assert found["ok"]
+    assert (str(program) in found["detail"]) == installed
+
+
 def test_scenario_write_says_what_it_wrote(cli: Cli, tmp_path: Path) -> None:
     out = cli.document(
         "scenario", "write", tmp_path / "a.pcap", "--seed", 3, "--minutes", 5, "--kinds", "beacon"

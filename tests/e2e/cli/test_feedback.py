@@ -51,6 +51,10 @@ def test_verdicts(qwarden: Runner, capture: Path) -> None:
     scope = judged["exception"]["scope"]
     assert scope["kind"] == finding["kind"]
     assert scope["source"] == (f"{finding['src_ip']}/32" if finding["sources"] == 1 else None)
+    said = qwarden("explain", finding["id"])["verdict"]
+    assert (said["attack"], said["reason"]) == (False, "a drill")
+    assert said["exception"] == judged["exception"]["id"]
+    assert "verdict" not in qwarden("explain", first["findings"][1]["id"])
     dismissed = qwarden("detect", capture)
     assert finding["id"] not in {f["id"] for f in dismissed["findings"]}
     assert {f["id"] for f in first["findings"]} - {f["id"] for f in dismissed["findings"]} == {finding["id"]}

@@ -22,7 +22,7 @@ from qwarden.detect.behaviours import name_behaviours
 from qwarden.detect.evaluation import attacks_of
 from qwarden.detect.feedback import learning
 from qwarden.detect.feedback.answers import deal, gather
-from qwarden.detect.feedback.range_table import FILE, FOLDER, RangeSeeds, range_table
+from qwarden.detect.feedback.range_table import FILE, FOLDER, RangeSeeds, RangeTable, range_table
 from qwarden.detect.findings import Finding
 from qwarden.detect.lookup import find_model
 from qwarden.detect.scenario import labels_path, read_labels, write_scenario
@@ -188,14 +188,22 @@ def test_4_nothing_is_kept_of_a_retraining_that_is_stopped(world: World, qwarden
 
 def test_5_the_range_is_made_once_and_made_anew_when_damaged(world: World) -> None:
     path = world.home / FOLDER / FILE
-    first, kept = range_table(world.home, SMALL), path.stat().st_mtime_ns
+    made: list[bool] = []
+
+    def table(seeds: RangeSeeds) -> RangeTable:
+        return range_table(world.home, seeds, on_making=lambda: made.append(True))
+
+    first, kept = table(SMALL), path.stat().st_mtime_ns
     assert path.stat().st_mode & 0o077 == 0
     assert path.stat().st_mtime_ns == kept
     tiny = RangeSeeds(train=(75,), long_train=(), calibrate=(), long_calibrate=(), attacks=(), judge=())
     path.write_bytes(path.read_bytes()[:-999])
-    again = range_table(world.home, tiny)
+    assert made == []
+    again = table(tiny)
+    assert made == [True]
     assert 0 < len(again.train) != len(first.train)
-    assert range_table(world.home, tiny).fingerprint == again.fingerprint
+    assert table(tiny).fingerprint == again.fingerprint
+    assert made == [True]
 
 
 def test_6_bad_calls(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

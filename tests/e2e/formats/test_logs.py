@@ -27,7 +27,13 @@ def scan() -> list[dict[str, Any]]:
         "orig_pkts": 1, "orig_ip_bytes": 44, "resp_pkts": 0, "resp_ip_bytes": 0,
     }  # fmt: skip
     return [
-        conn(ts=1655071200 + at / 2, resp_h=f"10.0.{at // 100}.{at % 100 + 1}", orig_p=40000 + at, **syn)
+        conn(
+            uid=f"C{at}",
+            ts=1655071200 + at / 2,
+            resp_h=f"10.0.{at // 100}.{at % 100 + 1}",
+            orig_p=40000 + at,
+            **syn,
+        )
         for at in range(TARGETS)
     ]
 
@@ -48,7 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = scan()
     data = logs.tsv(rows[1::2] + rows[::2]).replace(b"#close", b"broken\tline\n10.0.0.1\n#close")
     (made / "conn.log.gz").write_bytes(gzip.compress(data))
-    (made / "dns.log").write_bytes(logs.tsv([], path="dns"))
+    (made / "weird.log").write_bytes(logs.tsv([], path="weird"))
+    said = [logs.said("http", uid=row["uid"]) for row in rows]
+    (made / "http.log").write_bytes(logs.tsv(said, logs.SAID_FIELDS["http"], path="http"))
     (made / "eve.json").write_bytes(
         logs.objects([logs.FLOW, logs.ALERT, logs.ALERT, {"event_type": "stats"}])
     )
@@ -67,6 +75,7 @@ def test_every_line_is_accounted_for(detected: tuple[Any, str]) -> None:
     sources = {Path(source["path"]).name: source for source in document["sources"]}
     assert {name: source["format"] for name, source in sources.items()} == {
         "conn.log.gz": "zeek-conn+gzip", "eve.json": "eve", "one.pcap": "pcap",
+        "http.log": "zeek-http",
     }  # fmt: skip
     assert sources["conn.log.gz"]["lines"] == {
         "read": TARGETS + 11, "flows": TARGETS, "alerts": 0, "other": 0, "comments": 9, "malformed": 2,
@@ -83,9 +92,9 @@ def test_every_line_is_accounted_for(detected: tuple[Any, str]) -> None:
 
 def test_problems_and_logs_that_are_not_read_are_named(detected: tuple[Any, str]) -> None:
     document, stderr = detected
-    assert [Path(entry["path"]).name for entry in document["unread"]] == ["dns.log"]
-    assert "dns.log" in document["unread"][0]["reason"]
-    assert "logs that are not read: dns.log" in stderr
+    assert [Path(entry["path"]).name for entry in document["unread"]] == ["weird.log"]
+    assert "weird.log" in document["unread"][0]["reason"]
+    assert "logs that are not read: weird.log" in stderr
     assert f"conn.log.gz: line {TARGETS + 9}, byte" in stderr
     assert "the line has 2 fields; expected 21" in stderr
 
@@ -105,6 +114,27 @@ def test_the_flows_of_a_log_are_listed(folder: Path) -> None:
 
 
 def test_a_log_that_is_not_read_is_refused_by_name(folder: Path) -> None:
-    done = qwarden(folder / "home", "flows", folder / "dns.log", code=3)
-    assert "Zeek's dns.log is not read" in done.stderr
+    done = qwarden(folder / "home", "flows", folder / "weird.log", code=3)
+    assert "Zeek's weird.log is not read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_was_said_within_the_flows_of_a_finding_stands_with_it(
+    folder: Path, detected: tuple[Any, str]
+) -> None:
+    document, _ = detected
+    [source] = [source for source in document["sources"] if source["path"].endswith("http.log")]
+    assert (source["lines"]["other"], source["lines"]["flows"]) == (TARGETS, 0)
+    [finding] = [finding for finding in document["findings"] if finding["src_ip"] == SCANNER]
+    [told] = finding["context"]["transactions"]
+    assert (told["protocol"], told["host"], told["flows"]) == ("http", "evil.example", finding["flows"])
+    shown = qwarden(folder / "home", "explain", finding["id"]).stdout
+    assert f"said HTTP GET evil.example /a 200, user agent agent, in {finding['flows']} flows" in shown
+
+
+@pytest.mark.parametrize("command", ["detect", "flows"])
+def test_what_was_said_within_flows_that_are_missing_is_refused(folder: Path, command: str) -> None:
+    done = qwarden(folder / "home", command, folder / "http.log", code=3)
+    assert "http.log: it tells what was said within flows" in done.stderr
+    assert "conn.log is missing" in done.stderr
     assert "Traceback" not in done.stderr

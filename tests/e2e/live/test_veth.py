@@ -12,12 +12,15 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dpkt
 import pytest
 from tests.e2e.live.running import adds_up, detecting, kinds
 
@@ -130,6 +133,17 @@ def test_a_scan_is_found_and_every_packet_accounted_for(pair: Pair, page: str, t
     [finding] = document["findings"]
     assert (finding["kind"], finding["src_ip"]) == ("scan_vertical", THEIRS)
     assert kinds(document) == {"scan_vertical"}
+
+    # The spool has kept the packets: those of the finding can be cut from it.
+    out = tmp_path / "scan.pcap"
+    command = ["flows", "search", "--finding", finding["id"], "--pcap", str(out)]
+    run(sys.executable, "-m", "qwarden", "--home", str(tmp_path / "home"), *command)
+    with out.open("rb") as file:
+        packets = [dpkt.ethernet.Ethernet(data).data for _, data in dpkt.pcap.Reader(file)]
+    asked = {packet.data.dport for packet in packets if packet.src == socket.inet_aton(THEIRS)}
+    assert len(packets) == finding["packets"]
+    assert len(asked) == finding["flows"]
+    assert asked <= set(PORTS)
 
 
 def test_drops_are_counted(pair: Pair, page: str, tmp_path: Path) -> None:

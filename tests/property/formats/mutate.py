@@ -135,6 +135,7 @@ def zeek_seeds() -> list[bytes]:
         logs.objects(records),
         logs.objects(
             [conn(ts="2022-09-29T14:40:56.755299Z", _path="conn"), {"_path": "dns", "ts": 1.0}, *records]
+            + [logs.said(log, _path=log) for log in logs.SAID]
         ),
     ]
 
@@ -151,6 +152,7 @@ def eve_seeds() -> list[bytes]:
         ),
         logs.changed(flow, proto="ICMP", src_port=None, dest_port=None, icmp_type=8, icmp_code=0, tcp=None),
         {"event_type": "dns", "dns": {"rrname": "a.b"}},
+        *logs.EVE_SAID,
         logs.changed(alert, src_ip=None, src_port=None, dest_port=None),
     ]
     return [logs.objects(events), logs.objects(events[::-1]), logs.objects([flow] * 3) + b"\n"]
@@ -196,11 +198,22 @@ def table_seeds(kind: str) -> list[bytes]:
         "netflow-csv": [tables.NETFLOW],
         "cic": [tables.CIC],
         "mapped": [tables.OWN],
+        **{
+            f"zeek-{log}": [
+                logs.tsv([record] * 2, logs.SAID_FIELDS[log], path=log),
+                logs.objects([record] * 2),
+            ]
+            for log in logs.SAID
+            for record in [logs.said(log)]
+        },
         "zeek-notice": [logs.tsv(alerts, tables.NOTICE_FIELDS, path="notice"), logs.objects([notice] * 3)],
     }[kind]
 
 
-TABLES = ("argus", "nfdump-csv", "nfdump", "vpc", "azure", "netflow-csv", "cic", "mapped", "zeek-notice")
+TABLES = (
+    *("argus", "nfdump-csv", "nfdump", "vpc", "azure", "netflow-csv", "cic", "mapped", "zeek-notice"),
+    *("zeek-dns", "zeek-http", "zeek-ssl"),
+)
 
 
 def options(kind: str) -> dict[str, Any]:

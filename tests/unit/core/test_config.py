@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -98,6 +99,19 @@ def test_ages_of_reports_rise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("QWARDEN_DETECT__REPORT_AFTER_S", "5, 3")
     with pytest.raises(ConfigError, match="report_after_s"):
         load(tmp_path, "")
+
+
+def test_threads_are_as_many_as_cores_unless_they_are_given(tmp_path: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    assert load(tmp_path, "").detect.scoring_threads == len(cores)
+    assert load(tmp_path, "[detect]\nthreads = 3").detect.scoring_threads == 3
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert load(tmp_path, "").detect.scoring_threads == 1
+    finally:
+        os.sched_setaffinity(0, cores)
+    with pytest.raises(ConfigError, match=r"detect\.threads"):
+        load(tmp_path, "[detect]\nthreads = -1")
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:

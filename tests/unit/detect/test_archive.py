@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from qwarden.core.errors import InputError, UsageError
+from qwarden.core.files import atomic_write
 from qwarden.detect import archive
 from qwarden.detect.archive import Archived, FlowArchive, Query, replay, search, source_path, sources
 from qwarden.detect.behaviours import KINDS
@@ -177,3 +179,33 @@ def test_bad_questions_and_damage_are_named(tmp_path: Path, capture: Path) -> No
 def test_columns_of_the_archive_are_those_of_a_flow() -> None:
     assert isinstance(Archived(np.empty(0, FLOW), *(np.empty(0) for _ in range(3))), Archived)
     assert not {"behaviour", "told", "source"} & set(FLOW.names or ())
+
+
+def test_a_disk_that_takes_no_more_costs_the_flows_and_nothing_else(
+    tmp_path: Path, capture: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(archive, "_A_FILE", 50)
+    rng, home = np.random.default_rng(1), tmp_path / "home"
+    room = [3]  # what is written: about the source, then two files of flows, then nothing
+
+    def write(path: Path, data: bytes) -> None:
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        atomic_write(path, data)
+
+    monkeypatch.setattr(archive, "atomic_write", write)
+    keeper = FlowArchive(home, 64)
+    for at in range(5):
+        keeper.scored(piece(rng, capture, 60, at * 60))
+    keeper.ended(str(capture))
+    assert [record.message for record in caplog.records] == [
+        f"{capture}: its flows are not kept, and not found again: No space left on device"
+    ]
+    assert list((home / "flows").iterdir()) == []
+    room[0] = 2
+    other = tmp_path / "b.pcap"
+    other.write_bytes(b"another")
+    keeper.scored(piece(rng, other, 20))
+    keeper.ended(str(other))
+    assert search(home, Query()).flows.size == 20

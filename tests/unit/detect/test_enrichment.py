@@ -10,6 +10,7 @@ import pytest
 from qwarden.core.errors import InputError
 from qwarden.detect.enrichment import MOST, AddressBook, Enricher, read_assets, read_indicators
 from qwarden.formats.alerts import SignatureAlert
+from qwarden.formats.transactions import Said
 
 
 def alert(
@@ -56,7 +57,54 @@ def test_indicators_from_csv_and_stix(tmp_path: Path) -> None:
     assert book.get("198.51.100.77") == {"name": "net", "list": "b.json"}
     assert book.get("203.0.113.5") == {"source": "feed", "list": "i.csv"}
     assert book.get("192.0.2.8") is None
-    assert others == 1
+    assert book.get("evil.example") == {"name": "name", "list": "b.json"}
+    assert book.get("www.evil.example") is None  # an equation names one
+    assert others == 0
+
+
+def test_names_of_domains_are_indicators(tmp_path: Path) -> None:
+    text = "indicator,why\nEvil.Example.,c2\n*.bad.example,kit\n192.0.2.0/24,net\n_x._tcp.a-b.example,srv\n"
+    book, others = read_indicators([write(tmp_path / "i.csv", text)])
+    assert book.get("evil.example") == {"why": "c2", "list": "i.csv"}
+    assert book.get("a.b.bad.example") == {"why": "kit", "list": "i.csv"}
+    assert book.get("bad.example") is None
+    assert book.get("192.0.2.7") == {"why": "net", "list": "i.csv"}
+    assert book.get("_x._tcp.a-b.example") is not None
+    assert (book.get(""), book.get("example"), others) == (None, None, 0)
+    url = {
+        "type": "bundle",
+        "objects": [{"type": "indicator", "pattern": "[url:value = 'http://a.example/']"}],
+    }
+    assert read_indicators([write(tmp_path / "u.json", json.dumps(url))])[1] == 1
+
+
+@pytest.mark.parametrize(
+    "bad", ["nowhere", "10.0.0", "a..example", "-a.example", "a b.example", "*.", "ä.example"]
+)
+def test_what_is_neither_an_address_nor_a_name_is_named(tmp_path: Path, bad: str) -> None:
+    with pytest.raises(InputError, match=r"line 3.*indicator.*no name of a domain"):
+        read_indicators([write(tmp_path / "i.csv", f"indicator\n192.0.2.1\n{bad}\n")])
+
+
+def test_what_was_said_is_looked_up_and_stands_beside_a_finding(tmp_path: Path) -> None:
+    lists = write(tmp_path / "i.csv", "indicator\nevil.example\n*.bad.example\n192.0.2.9\n")
+    book, _ = read_indicators([lists])
+    said: dict[Said, int] = {
+        ("dns", (("query", f"{at}.good.example"), ("type", "A"))): 1 for at in range(3 * MOST)
+    } | {
+        ("dns", (("query", "x.example"), ("answers", "a.bad.example,192.0.2.9"))): 2,
+        ("tls", (("sni", "EVIL.example"),)): 5,
+        ("http", (("host", "evil.example:8080"), ("uri", "/"))): 1,
+    }
+    context = Enricher(indicators=book).context(["10.0.0.1"], ["192.0.2.1"], 0, 1, said)
+    assert set(context["indicators"]) == {"a.bad.example", "192.0.2.9", "evil.example"}
+    assert len(context["transactions"]) == MOST
+    assert context["transactions"][:3] == [
+        {"protocol": "dns", "query": "x.example", "answers": "a.bad.example,192.0.2.9", "flows": 2},
+        {"protocol": "tls", "sni": "EVIL.example", "flows": 5},
+        {"protocol": "http", "host": "evil.example:8080", "uri": "/", "flows": 1},
+    ]
+    assert "transactions" not in Enricher().context(["10.0.0.1"], [], 0, 1)
 
 
 @pytest.mark.parametrize(

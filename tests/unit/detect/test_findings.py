@@ -21,7 +21,7 @@ def explained(row: np.ndarray, finding: Any) -> dict[str, Any]:
     return {"title": finding.behaviour.title, "margin": float(row[0])}
 
 
-def derived(flow: Flows, row: np.ndarray, behaviour: int, early: bool) -> Evidence:
+def derived(flow: Flows, row: np.ndarray, behaviour: int, early: bool, hiding: bool) -> Evidence:
     return Evidence(flow, row, behaviour, "test 1", 0.01, 0.99, float(row[0]), 0.5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,13 @@ from qwarden.core.events import Event
 from qwarden.core.lists import IGNORE, Lists, Scope
 from qwarden.core.store import open_store
 from qwarden.detect import reported
+from qwarden.detect.enrichment import Enricher
 from qwarden.detect.reported import ReportedBook, raises
+from qwarden.detect.transactions import TransactionBook
 from qwarden.formats.alerts import SignatureAlert
+from qwarden.formats.captures import FlowBatch
+from qwarden.formats.flows import unknown_flows
+from qwarden.formats.transactions import Transaction
 
 
 def alert(
@@ -24,7 +30,10 @@ def alert(
 
 def new_book(lists: Lists | None = None) -> ReportedBook:
     return ReportedBook(
-        "eve.json", lists or Lists(), lambda *_: {"reported": ["x"], "assets": {"10.0.0.1": {}}}
+        "eve.json",
+        lists or Lists(),
+        lambda *_: {"reported": ["x"], "assets": {"10.0.0.1": {}}},
+        TransactionBook(),
     )
 
 
@@ -82,3 +91,13 @@ def test_exceptions_hold_back_and_too_many_are_counted(
     book = new_book()
     assert [book.add(alert(dst=f"192.0.2.{at}")) is not None for at in range(4)] == [True, True, False, False]
     assert book.beyond == 2
+
+
+def test_what_was_said_within_the_flow_of_an_alert_stands_with_the_finding() -> None:
+    enricher = Enricher()
+    book = ReportedBook("eve.json", Lists(), enricher.context, enricher.transactions)
+    assert book.add(replace(alert(), flow_id="77")) is not None
+    told = [Transaction(id, "http", (("host", f"{id}.example"),)) for id in ("77", "78")]
+    enricher.transactions.heard(FlowBatch(unknown_flows(0), 0, 0, (), (), tuple(told)))
+    (finding,) = book.close()
+    assert finding.context["transactions"] == [{"protocol": "http", "host": "77.example", "flows": 1}]

@@ -58,12 +58,26 @@ def test_what_no_look_settles_stays_ambiguous_and_says_so(model: ThreatModel, ro
     assert kept == []  # not yet
     work.due(T0 + 60 * SECOND)
     steps = [e for e in kept if isinstance(e, BacktrackStep)]
-    assert [s.parameters["look"] for s in steps if s.step == "attempted"] == list(LOOKS)
+    assert [s.parameters["look"] for s in steps if s.step == "attempted"] == list(LOOKS[:-1])
     assert steps[-1].step == "exhausted"
     (told,) = [e for e in kept if isinstance(e, Rescored)]
     assert (told.outcome, told.looks, told.after_s, told.run) == ("ambiguous", 3, 60.0, steps[0].run)
     work.due()
     assert len(kept) == len(steps) + 1  # once
+
+
+def test_where_there_is_a_second_opinion_it_is_asked_last(model: ThreatModel, rows: np.ndarray) -> None:
+    kept: list[Event] = []
+    assert model.second is not None
+    work = Rescorer(model, kept.append, level=1e-12, within_s=60, second=model.second)
+    finding = scan(rows)
+    work.raised(finding)
+    work.due()
+    looked = [e for e in kept if isinstance(e, BacktrackStep) and e.step == "attempted"]
+    assert [step.parameters["look"] for step in looked] == list(LOOKS)
+    (told,) = [e for e in kept if isinstance(e, Rescored)]
+    evidence = float(model.second.margin(rows[-1][None])[0])
+    assert (told.looks, told.benign) == (len(LOOKS), pytest.approx(np.exp(-evidence)))
 
 
 def test_context_settles_what_has_become_clear(model: ThreatModel, rows: np.ndarray) -> None:

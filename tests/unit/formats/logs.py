@@ -42,6 +42,72 @@ ALERT: dict[str, Any] = {
 }  # fmt: skip
 
 
+SAID_FIELDS = {
+    name: ("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", *fields)
+    for name, fields in {
+        "dns": ("proto", "trans_id", "query", "qtype_name", "rcode_name", "AA", "answers", "rejected"),
+        "http": ("trans_depth", "method", "host", "uri", "user_agent", "request_body_len", "status_code"),
+        "ssl": ("version", "server_name", "resumed", "established", "validation_status", "ja3"),
+    }.items()
+}
+"""Fields of Zeek's logs that tell what was said within connections."""
+
+SAID: dict[str, dict[str, Any]] = {
+    "dns": {
+        "proto": "udp", "trans_id": 7, "query": "a.example", "qtype_name": "A", "rcode_name": "NOERROR",
+        "AA": False, "answers": ["b.example", "192.0.2.1"], "rejected": False,
+    },
+    "http": {
+        "trans_depth": 1, "method": "GET", "host": "evil.example", "uri": "/a", "user_agent": "agent",
+        "request_body_len": 0, "status_code": 200,
+    },
+    "ssl": {
+        "version": "TLSv12", "server_name": "evil.example", "resumed": False, "established": True,
+        "validation_status": "self signed certificate", "ja3": "00112233445566778899aabbccddeeff",
+    },
+}  # fmt: skip
+
+
+EVE_SAID: list[dict[str, Any]] = [
+    {name: FLOW[name] for name in ("timestamp", "flow_id", "src_ip", "dest_ip", "proto")} | event
+    for event in (
+        {"event_type": "dns", "dns": {"type": "query", "rrname": "a.example", "rrtype": "A"}},
+        {"event_type": "dns", "dns": {
+            "type": "answer", "rrname": "a.example", "rrtype": "A", "rdata": "192.0.2.1",
+        }},
+        {"event_type": "dns", "dns": {
+            "version": 2, "type": "answer", "rrname": "a.example", "rrtype": "A", "rcode": "NOERROR",
+            "answers": [{"rrname": "a.example", "rrtype": "A", "rdata": "192.0.2.1"}],
+            "grouped": {"A": ["192.0.2.1"]},
+        }},
+        {"event_type": "dns", "dns": {
+            "version": 2, "type": "answer", "rrname": "a.example", "rrtype": "A", "rcode": "NOERROR",
+            "grouped": {"A": ["192.0.2.1"]},
+        }},
+        {"event_type": "dns", "dns": {
+            "version": 3, "type": "response", "rcode": "NOERROR",
+            "queries": [{"rrname": "a.example", "rrtype": "A"}],
+            "answers": [{"rrname": "a.example", "rrtype": "A", "rdata": "192.0.2.1"}],
+        }},
+        {"event_type": "http", "http": {
+            "hostname": "evil.example", "url": "/a", "http_user_agent": "agent", "http_method": "GET",
+            "status": 200, "length": 0,
+        }},
+        {"event_type": "tls", "tls": {
+            "subject": "CN=evil.example", "sni": "evil.example", "version": "TLS 1.2",
+            "ja3": {"hash": "00112233445566778899aabbccddeeff", "string": "771,49195,0,,"},
+        }},
+    )
+]  # fmt: skip
+"""What Suricata says within `FLOW`: DNS in the three forms of the event, HTTP, TLS."""
+
+
+def said(log: str, **changes: Any) -> dict[str, Any]:
+    """A record of one of those logs, of `CONNECTION` unless `uid` says otherwise; None takes a field away."""
+    made = {name: CONNECTION[name] for name in SAID_FIELDS[log][:6]} | SAID[log] | changes
+    return {name: value for name, value in made.items() if value is not None}
+
+
 def tsv(
     records: Iterable[dict[str, Any]],
     fields: Iterable[str] = FIELDS,
@@ -74,6 +140,8 @@ def _text(value: Any, unset: str) -> str:
         return unset
     if isinstance(value, bool):
         return "T" if value else "F"
+    if isinstance(value, list):
+        return ",".join(value)
     return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 

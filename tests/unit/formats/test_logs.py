@@ -18,7 +18,7 @@ from qwarden.formats.readers import lines
 from qwarden.formats.sandbox.wire import MOST_ALERTS, Distrust, Message, check_flows, decode_header, encode
 
 from . import craft, tables
-from .logs import ALERT, FLOW, conn, objects, tsv
+from .logs import ALERT, FLOW, conn, objects, said, tsv
 
 TEXT, JSON, EVE = tsv([conn()] * 3), objects([conn()] * 3), objects([FLOW, ALERT, FLOW, FLOW])
 
@@ -38,7 +38,10 @@ TEXT, JSON, EVE = tsv([conn()] * 3), objects([conn()] * 3), objects([FLOW, ALERT
         (tsv([], path="../../etc/passwd\x1b"), "zeek-etcpasswd"),
         (b'{"ts":1.5,"uid":"C1","query":"a.b"}\n', "zeek"),
         (b'{"_path":"dns","ts":1.5}\n', "zeek-dns"),
+        *((objects([said(log)]), f"zeek-{log}") for log in ("dns", "http", "ssl")),
+        (b'{"ts":1.5,"uid":"C1","trans_depth":1,"helo":"a"}\n', "zeek"),
         (b'{"_path":"dns","ts":1.5}\n{"_path":"conn","ts":1.5}\n', "zeek-conn"),
+        (b'{"_path":"dns","ts":1.5}\n{"_path":"http","ts":1.5}\n', "zeek-conn"),
         (tables.ARGUS, "argus"),
         (tables.ARGUS.replace(b",", b"\t"), "argus"),
         (b"\xef\xbb\xbf" + tables.ARGUS, "argus"),
@@ -201,8 +204,8 @@ def test_a_log_without_connections_is_readable_and_noted(write: object) -> None:
     ("data", "text"),
     [
         (
-            tsv([], path="dns"),
-            "Zeek's dns.log is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are",
+            tsv([], path="x509"),
+            "Zeek's x509.log is not read; of Zeek's logs conn, dhcp, dns, http, intel, notice, ",
         ),
         (b'{"ts":1.5,"uid":"C1"}\n', "this log of Zeek's is not read"),
         (b"StartTime,Dur\n" * 50, "53 74 61 72"),
@@ -235,6 +238,7 @@ def test_a_folder_of_logs_is_surveyed_by_content(tmp_path: Path) -> None:
         ("conn.log", TEXT),
         ("conn.02.log.gz", gzip.compress(JSON)),
         ("dns.log", tsv([], path="dns")),
+        ("weird.log", tsv([], path="weird")),
         ("ssl.log.gz", gzip.compress(objects([{"ts": 1.5, "uid": "C1"}]))),
         ("eve.json", EVE),
         ("README.md", b"# Logs\n"),
@@ -245,16 +249,14 @@ def test_a_folder_of_logs_is_surveyed_by_content(tmp_path: Path) -> None:
     found = survey([tmp_path])
     folder = tmp_path / "zeek"
     assert found.sources == [tmp_path / "a.pcap"] + [
-        folder / name for name in ("conn.02.log.gz", "conn.log", "eve.json")
+        folder / name for name in ("eve.json", "conn.02.log.gz", "dns.log", "conn.log")
     ]
-    assert [path.name for path, _ in found.unread] == ["dns.log", "ssl.log.gz"]
-    assert (
-        found.unread[0][1]
-        == "Zeek's dns.log is not read; of Zeek's logs conn, dhcp, notice, signatures and intel are"
-    )
+    assert found.beside == {folder / "dns.log"}
+    assert [path.name for path, _ in found.unread] == ["ssl.log.gz", "weird.log"]
+    assert found.unread[1][1].startswith("Zeek's weird.log is not read; of Zeek's logs conn, dhcp, dns, ")
     assert format_of(folder / "conn.02.log.gz") == "zeek-conn"
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "dns.log").write_bytes(tsv([], path="dns"))
+    (tmp_path / "other" / "x509.log").write_bytes(tsv([], path="x509"))
     with pytest.raises(UnreadableError, match="no readable capture or log"):
         survey([tmp_path / "other"])
 

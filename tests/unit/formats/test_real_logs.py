@@ -52,8 +52,12 @@ def test_logs_are_found_by_content_and_others_are_named(folders: list[Path], con
     assert len(flows) == 6
     notices = [path for folder in folders for path in folder.rglob("notice.log*")]
     leases = [path for folder in folders for path in folder.rglob("dhcp.log*")]
-    assert sorted(found.sources) == sorted([*conn_logs, *flows, *notices, *leases])
-    read = {*conn_logs, *notices, *leases}
+    said = [
+        path for folder in folders for log in ("dns", "http", "ssl") for path in folder.rglob(f"{log}.log*")
+    ]
+    assert sorted(found.sources) == sorted([*conn_logs, *flows, *notices, *leases, *said])
+    assert found.beside == set(said)
+    read = {*conn_logs, *notices, *leases, *said}
     others = [path for folder in folders for path in folder.rglob("*.log*") if path not in read]
     assert sorted(path for path, _ in found.unread) == sorted(others)
 

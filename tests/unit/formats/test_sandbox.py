@@ -23,6 +23,7 @@ from qwarden.formats.sandbox import host as host_module
 from qwarden.formats.sandbox import seccomp
 from qwarden.formats.sandbox.host import Reader
 from qwarden.formats.sandbox.wire import (
+    MOST_HEADER,
     PREFIX,
     Distrust,
     Message,
@@ -341,7 +342,7 @@ def test_texts_cannot_write_on_the_terminal() -> None:
 
 def test_sizes_are_bounded_before_anything_is_allocated() -> None:
     check_sizes(10, FLOW.itemsize)
-    for header, body in ((0, 0), (1 << 20, 0), (10, FLOW.itemsize * 8193)):
+    for header, body in ((0, 0), (MOST_HEADER + 1, 0), (10, FLOW.itemsize * 8193)):
         with pytest.raises(Distrust):
             check_sizes(header, body)
 

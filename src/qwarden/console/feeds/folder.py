@@ -16,7 +16,7 @@ from qwarden.console.feeds.reading import SourceReader
 from qwarden.core.errors import Interrupted, UnreadableError
 from qwarden.core.files import sha256_file
 from qwarden.formats import format_of
-from qwarden.formats.kinds import READ
+from qwarden.formats.kinds import READ, ZEEK_TRANSACTIONS
 
 if TYPE_CHECKING:
     from qwarden.core.store import Store
@@ -81,7 +81,10 @@ class FolderFeed:
         return known
 
     def _finished(self) -> list[tuple[Path, _State]]:
-        """Return what is new or changed and no longer written to, the oldest first."""
+        """Return what is new or changed and no longer written to, the oldest first.
+
+        Before them all come Zeek's logs that tell what was said within the flows of the others.
+        """
         found = []
         for path in _files(self._path):
             try:
@@ -90,13 +93,15 @@ class FolderFeed:
                 if self._done.get(path) == state:
                     continue
                 if self._is_finished(path, state):
-                    if format_of(path) in READ:
-                        found.append((path, state))
+                    kind = format_of(path)
+                    if kind in READ:
+                        found.append((kind not in ZEEK_TRANSACTIONS, path, state))
                     else:
                         self._done[path] = state
             except OSError:
                 continue  # it has gone, or may not be read
-        return sorted(found, key=lambda item: (item[1].mtime_ns, item[0]))
+        found.sort(key=lambda item: (item[0], item[2].mtime_ns, item[1]))
+        return [(path, state) for _, path, state in found]
 
     def _is_finished(self, path: Path, state: _State) -> bool:
         written = being_written(path)

@@ -14,7 +14,7 @@ from qwarden.console.board import Account, Reading, Watch
 from qwarden.console.events import SourceRead
 from qwarden.core.errors import Interrupted
 from qwarden.core.progress import SILENT
-from qwarden.detect import Detection, Detector, default_enricher, default_watchers
+from qwarden.detect import Detection, Detector, TransactionBook, default_enricher, default_watchers
 from qwarden.formats.listeners.session import Ending
 
 if TYPE_CHECKING:
@@ -56,14 +56,17 @@ class SourceReader:
         self.watch, self._home = watch, home
         self._model, self._settings, self._bus = model, settings, bus
         self._lists, self._on_alert = lists, on_alert
+        self._transactions = TransactionBook(lasting=True)
 
     def _detector(self) -> Detector:
         if self._home is None:
             return Detector(self._model, self._settings, self._bus, lists=self._lists)
+        enricher = default_enricher(self._home, self._settings)
+        enricher.transactions = self._transactions
         return Detector(
             self._model, self._settings, self._bus, lists=self._lists,
             watchers=default_watchers(self._home, self._settings, self._model, self._bus.publish),
-            enricher=default_enricher(self._home, self._settings),
+            enricher=enricher,
         )  # fmt: skip
 
     def read(

@@ -24,6 +24,7 @@ from qwarden.console.pages.words import (
     technique_page,
 )
 from qwarden.detect import REPORTED, score_text
+from qwarden.formats.transactions import transaction_text
 
 _MEMBERS = {
     "hybrid": ("Hybrid: QNN states in a QSVM", "quantum"),
@@ -54,6 +55,8 @@ def finding_page(request: Request, board: Board, finding: Mapping[str, Any], fpr
             text("p", f"{sentence(why['text'])}.", "explanation")
             if said := _DOUBTS.get(finding.get("status", "")):
                 text("p", said, "explanation")
+            if hidden := why.get("evasion"):
+                text("p", f"{sentence(hidden)}.", "explanation")
         judged = finding["kind"] != REPORTED
         with box("div", "columns"):
             if judged:
@@ -78,6 +81,8 @@ def _context(context: Mapping[str, Any]) -> None:
                 _fact(f"{host} is an indicator", ", ".join(map(str, note.values())))
             for told in context.get("reported", ()):
                 _fact(f"Told by {told['category']}", told["signature"])
+            for told in context.get("transactions", ()):
+                _fact("Said within its flows", transaction_text(told))
 
 
 def _comparison(finding: Mapping[str, Any], fpr: float) -> None:

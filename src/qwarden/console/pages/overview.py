@@ -71,6 +71,7 @@ def _account(board: Board) -> Refresh:
         said = _drift(board)
         if drift.text != said:
             drift.text = said
+            drift.classes(replace=f"aside drift {board.drift.level if board.drift else ''}")
             drift.set_visibility(bool(said))
         account = board.account()
         if account == shown:

@@ -14,7 +14,7 @@ model, learns the same and is judged likewise; it decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,6 +100,7 @@ def learn(
     seed: int = 0,
     seeds: RangeSeeds | None = None,
     progress: Progress = SILENT,
+    on_making: Callable[[], None] | None = None,
 ) -> Learnt:
     """Retrain on all verdicts that count, judge, register, and promote if it is better.
 
@@ -111,6 +112,7 @@ def learn(
     weight : of a verdict's row; a row of the range has 1.
     seed : of the landmarks and of the calibration's split.
     seeds : of the range; those of `RangeSeeds` by default.
+    on_making : called before the range's rows are made, which takes minutes the first time.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def learn(
     _check(answers, lesson)
     in_use = registry.get(registry.active_reference() or SHIPPED)
     active, base = find_model(home), base_of(registry, in_use)
-    table = range_table(home, seeds or RangeSeeds(), progress)
+    table = range_table(home, seeds or RangeSeeds(), progress, on_making)
     fpr = detect.fpr or active.budget
     # One thread: the sums then have one order, and the same verdicts give the same model.
     with threadpool_limits(1):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -90,8 +91,17 @@ class RangeTable:
         return fingerprint(*(getattr(self, field.name) for field in fields(self)))
 
 
-def range_table(home: Path, seeds: RangeSeeds = RangeSeeds(), progress: Progress = SILENT) -> RangeTable:
+def range_table(
+    home: Path,
+    seeds: RangeSeeds = RangeSeeds(),
+    progress: Progress = SILENT,
+    on_making: Callable[[], None] | None = None,
+) -> RangeTable:
     """Return the table, from the home if it is there.
+
+    Parameters
+    ----------
+    on_making : called if it is not there, before it is made.
 
     Raises
     ------
@@ -101,6 +111,8 @@ def range_table(home: Path, seeds: RangeSeeds = RangeSeeds(), progress: Progress
     path, key = home / FOLDER / FILE, _key(home, seeds)
     found = _read(path, key)
     if found is None:
+        if on_making is not None:
+            on_making()
         found = make_table(seeds, progress)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         packed = io.BytesIO()

@@ -22,17 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qwarden.core.progress import SILENT, Progress
-from qwarden.detect._score_loops import BOOSTING
-from qwarden.detect.behaviours import name_behaviours
 from qwarden.detect.build import kind_weights
-from qwarden.detect.calibration import AlarmTable
 from qwarden.detect.feedback.answers import Lesson, rows_of
 from qwarden.detect.feedback.range_table import RangeTable
-from qwarden.detect.model import CURVE_FLOWS, WHO, ThreatModel
-from qwarden.detect.scoring import FlowScorer
+from qwarden.detect.model import ThreatModel, calibrate
 from qwarden.learn import (
     Bundle,
-    ConformalFusion,
     Estimator,
     GradientBoostingTwin,
     HybridClassifier,
@@ -95,8 +90,7 @@ def retrain(
     calibration = np.vstack([table.calibration, dismissed])
     with progress.task("calibrate"):
         arrays, notes = dict(base.arrays), dict(base.notes)
-        arrays |= _fuse(members, calibration, seed)
-        notes["calibration_flows"] = len(calibration)
+        calibrate(members, arrays, notes, calibration, seed)
         arrays |= _known(base, inputs[len(table.train) :], labels, notes, seed)
         model = ThreatModel(Bundle(members, notes, arrays), name, "0")
         if "early_calibration_flows" in base.notes and len(table.early):
@@ -167,25 +161,6 @@ def remember_rows(old: NeighborDistanceTwin, dismissed: F64, weight: float) -> N
 
 def _copies(weight: float, averaged: int) -> int:
     return max(1, min(round(weight), averaged))
-
-
-def _fuse(members: dict[str, Estimator], calibration: F64, seed: int) -> dict[str, npt.NDArray[Any]]:
-    """Calibrate both fusions on benign rows, as `ThreatModel.train` does; add them to `members`."""
-    bundle = Bundle(members)
-    scorer = FlowScorer(
-        bundle.part("preprocessor", Preprocessor), bundle.part("hybrid", HybridClassifier),
-        bundle.part("one_class", QuantumOneClass), bundle.part("boosting", GradientBoostingTwin),
-        bundle.part("neighbours", NeighborDistanceTwin),
-    )  # fmt: skip
-    named = name_behaviours(calibration)
-    curve = np.random.default_rng([seed, 3]).permutation(len(calibration))[:CURVE_FLOWS]
-    scores = scorer(calibration).members
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for who, mine in zip(WHO, (scores[:, :BOOSTING], scores[:, BOOSTING:]), strict=True):
-        fusion = ConformalFusion(combine="tippett", seed=seed).fit(mine[curve])
-        members[f"{who}fusion"] = fusion
-        arrays |= AlarmTable.of(-fusion.log_p(mine), named).arrays(f"{who}alarm_")
-    return arrays
 
 
 def _known(

@@ -45,6 +45,13 @@ class AnalystVerdict(Event):
     author: str
     exception: str = ""
 
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "attack": self.attack, "reason": self.reason, "author": self.author,
+            "exception": self.exception or None,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -134,6 +141,11 @@ def narrowest_scope(finding: Mapping[str, Any]) -> Scope:
         port=finding["dst_port"] if one_port else None,
         kind=finding["kind"],
     )
+
+
+def verdict_on(store: Store, finding_id: str) -> AnalystVerdict | None:
+    """Return the verdict on a finding that counts, the last one; None if nobody judged it."""
+    return next((v for v in reversed(verdicts(store)) if v.finding_id == finding_id), None)
 
 
 def verdicts(store: Store) -> list[AnalystVerdict]:

@@ -18,6 +18,7 @@ A capture is handed on byte by byte; the file that follows it is a source of its
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -45,6 +46,7 @@ QUIET_S: Final = 1.0
 KEEP_EVERY_S: Final = 1.0
 _CHUNK: Final = 1 << 20
 _MOST_HEADER: Final = 1 << 16
+_NUMBER: Final = re.compile(rb"""(?:^|[\s,;|"'])[0-9]""")
 _GZIP: Final = b"\x1f\x8b"
 _REMEMBERED: Final = 64
 """Files read to their end whose copies are known."""
@@ -283,16 +285,23 @@ class FollowListener:
         yield rest + b"\n"
 
     def _header(self) -> Iterator[bytes]:
-        """Yield the lines at the head of the file that begin with ``#``."""
+        """Yield the lines at the head of the file that say what the others mean."""
         assert self._file is not None
         assert self._trail is not None
         head = os.pread(self._file.fileno(), min(_MOST_HEADER, self._trail.offset), 0)
-        yield from self._comments(head)
+        yield from self._names_of_columns(head)
 
-    def _comments(self, head: bytes) -> Iterator[bytes]:
+    def _names_of_columns(self, head: bytes) -> Iterator[bytes]:
+        """Yield Zeek's lines with ``#``; or a table's names, a line where no field begins with a digit."""
         end = 0
-        while head[end : end + 1] == b"#" and (line_end := head.find(b"\n", end) + 1):
+        while line_end := head.find(b"\n", end) + 1:
+            line = head[end:line_end].strip()
+            is_comment = line.startswith(b"#")
+            if not is_comment and (line[:1] in (b"", b"{", b"[") or _NUMBER.search(line)):
+                break
             end = line_end
+            if not is_comment:
+                break
         if end:
             self._lines += head.count(b"\n", 0, end)
             yield head[:end]
@@ -382,7 +391,7 @@ class FollowListener:
     ) -> Iterator[bytes]:
         with stream:
             if header:
-                yield from self._comments(trail.head)
+                yield from self._names_of_columns(trail.head)
             yield from self._rest(source.read, trail)
 
     def _between(self) -> Iterator[bytes]:

@@ -30,6 +30,15 @@ _LINKTYPES: Final = {1: 1, _LOOPBACK: 1, 65534: 101, 512: 101}
 SOCKET_BUFFER: Final = 32 << 20
 
 
+NAME: Final = "interface "
+"""What the name of such a source begins with; the interface's own follows."""
+
+
+def spool_folder(home: Path, interface: str) -> Path:
+    """Return where the packets of an interface are kept."""
+    return home / "spool" / interface
+
+
 class InterfaceListener:
     """Hears an interface; see `qwarden.formats.listeners.listener.Listener`.
 
@@ -41,7 +50,7 @@ class InterfaceListener:
     """
 
     def __init__(self, interface: str, spool: Path, keep_bytes: int) -> None:
-        self.name, self.heard = f"interface {interface}", Heard()
+        self.name, self.heard = f"{NAME}{interface}", Heard()
         self._interface, self._folder, self._keep = interface, spool, keep_bytes
         self._dropped = 0
         self._given = 0

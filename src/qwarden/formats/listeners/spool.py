@@ -21,6 +21,22 @@ from qwarden.formats.writers.pcap import file_header
 ROTATE_S: Final = 60.0
 _CHUNK: Final = 1 << 20
 _IDLE_S: Final = 1.0
+_SLACK_NS: Final = 5_000_000_000
+"""Packets have times before their capture's: they wait in the kernel, and are written in blocks."""
+
+
+def spooled(folder: Path, since_ns: int, until_ns: int) -> list[Path]:
+    """Return the captures of a spool that may have packets from then until then, the oldest first.
+
+    A capture is called by the moment at which it was begun, and ends where the next one begins.
+    """
+    files = sorted((int(path.stem), path) for path in folder.glob("*.pcap") if path.stem.isdecimal())
+    ends = [began for began, _ in files[1:]]
+    return [
+        path
+        for at, (began, path) in enumerate(files)
+        if began - _SLACK_NS <= until_ns and (at == len(ends) or ends[at] + _SLACK_NS >= since_ns)
+    ]
 
 
 @dataclass(slots=True)

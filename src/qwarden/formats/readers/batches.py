@@ -9,16 +9,19 @@ from typing import Protocol
 from qwarden.formats.accounting import SourceReport
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import Flows
+from qwarden.formats.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """Flows that ended (a view, valid until the next batch), and what is still to come."""
+    """Flows that ended (a view, valid until the next batch), and what is still to come; see `FlowBatch`."""
 
     flows: Flows
     watermark_ns: int
     epoch: int
     alerts: tuple[SignatureAlert, ...] = ()
+    flow_ids: tuple[str, ...] = ()
+    transactions: tuple[Transaction, ...] = ()
 
 
 class Stream(Protocol):

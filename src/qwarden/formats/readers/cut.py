@@ -261,4 +261,4 @@ class CutStream(CaptureStream):
         count = self._wanted.select(packets, found, self._chosen)
         if count:
             size = gather_packets(self._buffer, packets, self._chosen, count, self._cuts, self._out)
-            yield CutBatch(_NO_FLOWS, 0, 0, (), self._cuts[:count], self._out[:size])
+            yield CutBatch(_NO_FLOWS, 0, 0, cuts=self._cuts[:count], data=self._out[:size])

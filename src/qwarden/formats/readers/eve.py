@@ -1,4 +1,4 @@
-"""Lines of Suricata's EVE log to rows (events of type ``flow``) and alerts (``alert``).
+"""Lines of Suricata's EVE log to rows (events of type ``flow``), alerts (``alert``) and transactions.
 
 Source: Suricata's user guide, EVE JSON format, and its ``output-json-flow.c``. Suricata counts whole
 frames: the 14 bytes of an Ethernet header, and 4 a VLAN tag, are taken off each packet; the padding of
@@ -24,8 +24,10 @@ from qwarden.formats.readers.fields import (
     stamp,
     wrong,
 )
-from qwarden.formats.readers.rows import COMMENT, NO_FLAGS, OTHER, Row
+from qwarden.formats.readers.rows import COMMENT, NO_FLAGS, OTHER, NamedRow, Row
 from qwarden.formats.readers.tcpflags import ALL, STATES, flag_counts, flag_state
+from qwarden.formats.readers.transactions import EVE_EVENTS, eve_transaction, flow_name
+from qwarden.formats.transactions import Transaction
 
 _TCP, _ICMP, _ICMPV6 = 6, 1, 58
 _PORTS: Final = ("src_port", "dest_port")
@@ -39,8 +41,8 @@ class EveReader:
 
     unfinished = ""
 
-    def read(self, line: bytes) -> Row | SignatureAlert | str:
-        """Return the row of a flow, an alert, or what else the line is.
+    def read(self, line: bytes) -> Row | NamedRow | Transaction | SignatureAlert | str:
+        """Return the row of a flow, an alert, a transaction, or what else the line is.
 
         Raises
         ------
@@ -56,10 +58,11 @@ class EveReader:
             raise Malformed("it is no JSON object")
         kind = json_text(event, "event_type")
         if kind == "flow":
-            return _row(event, _object(event, "flow"))
+            row, name = _row(event, _object(event, "flow")), flow_name(event.get("flow_id"))
+            return NamedRow(row, name) if name else row
         if kind == "alert":
             return _alert(event, _object(event, "alert"))
-        return OTHER
+        return (eve_transaction(kind, event) if kind in EVE_EVENTS else None) or OTHER
 
 
 def _object(event: dict[str, Any], name: str) -> dict[str, Any]:
@@ -177,4 +180,5 @@ def _alert(event: dict[str, Any], alert: dict[str, Any]) -> SignatureAlert:
         dst_ip=short(event.get("dest_ip")),
         dst_port=dst_port,
         proto=protocol(short(event.get("proto"))),
+        flow_id=flow_name(event.get("flow_id")),
     )

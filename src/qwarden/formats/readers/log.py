@@ -1,4 +1,4 @@
-"""A log's lines to flows and alerts.
+"""A log's lines to flows, alerts and transactions.
 
 This runs inside the reading process (`qwarden.formats.sandbox.worker`). It never raises on bad input:
 what is wrong with a line goes into the report, with its place, and the next line is read.
@@ -20,12 +20,13 @@ from qwarden.formats.readers.fields import Malformed
 from qwarden.formats.readers.lines import MOST, Line, chunks_of_lines
 from qwarden.formats.readers.pairing import Pairing
 from qwarden.formats.readers.recognise import Recognised
-from qwarden.formats.readers.rows import COMMENT, OneWay, Row, to_flows
+from qwarden.formats.readers.rows import COMMENT, NamedRow, OneWay, Row, to_flows
+from qwarden.formats.transactions import Transaction
 
 MOST_ROWS: Final = 4096
 """Flows a batch."""
 MOST_ALERTS: Final = 64
-"""Alerts a batch; they cross to the parent as text."""
+"""Alerts a batch, and transactions; they cross to the parent as text."""
 
 
 class LineReader(Protocol):
@@ -35,8 +36,8 @@ class LineReader(Protocol):
     def unfinished(self) -> str:
         """When all lines are read, why they cannot have been all; empty if nothing says so."""
 
-    def read(self, line: bytes) -> Row | OneWay | SignatureAlert | str:
-        """Return what a line holds: a flow's row, a part of a flow, an alert, or `COMMENT` or `OTHER`.
+    def read(self, line: bytes) -> Row | NamedRow | OneWay | SignatureAlert | Transaction | str:
+        """Return what a line holds: a flow, a part of one, an alert, a transaction, or `COMMENT` or `OTHER`.
 
         Raises
         ------
@@ -66,7 +67,9 @@ class LogStream:
         self._source = found.source
         self._reader = reader
         self._rows: list[Row] = []
+        self._flow_ids: list[str] = []  # of the first rows; those that follow have none
         self._alerts: list[SignatureAlert] = []
+        self._transactions: list[Transaction] = []
 
     def __iter__(self) -> Iterator[RawBatch]:
         """Yield batches to the end of the log."""
@@ -94,11 +97,14 @@ class LogStream:
 
     def _batch(self) -> RawBatch:
         flows = to_flows(self._rows[:MOST_ROWS], self.report.flows_read)
-        alerts = tuple(self._alerts)
+        alerts, transactions = tuple(self._alerts), tuple(self._transactions)
+        names = self._flow_ids[:MOST_ROWS]
+        flow_ids = (*names, *[""] * (flows.size - len(names))) if any(names) else ()
         self.report.flows_read += flows.size
         self.report.flows_evicted = self._pairing.evicted
-        self._rows, self._alerts = self._rows[MOST_ROWS:], []
-        return RawBatch(flows, 0, 0, alerts)
+        self._rows, self._alerts, self._transactions = self._rows[MOST_ROWS:], [], []
+        self._flow_ids = self._flow_ids[MOST_ROWS:]
+        return RawBatch(flows, 0, 0, alerts, flow_ids, transactions)
 
     def _take(self, at: int, lines: list[Line]) -> Iterator[RawBatch]:
         for line in lines:
@@ -108,7 +114,7 @@ class LogStream:
 
     def _full(self) -> Iterator[RawBatch]:
         """Yield batches as long as there is enough for a whole one."""
-        while len(self._rows) >= MOST_ROWS or len(self._alerts) == MOST_ALERTS:
+        while len(self._rows) >= MOST_ROWS or MOST_ALERTS in (len(self._alerts), len(self._transactions)):
             yield self._batch()
 
     def _one(self, at: int, line: Line) -> None:
@@ -123,7 +129,13 @@ class LogStream:
             counts.malformed += 1
             self._note(at, problem)
             return
-        if isinstance(found, tuple):
+        if isinstance(found, NamedRow):
+            counts.flows += 1
+            if len(self._flow_ids) < len(self._rows):
+                self._flow_ids += [""] * (len(self._rows) - len(self._flow_ids))
+            self._flow_ids.append(found.flow_id)
+            self._rows.append(found.row)
+        elif isinstance(found, tuple):
             counts.flows += 1
             self._rows.append(found)
         elif isinstance(found, OneWay):
@@ -132,6 +144,9 @@ class LogStream:
         elif isinstance(found, SignatureAlert):
             counts.alerts += 1
             self._alerts.append(found)
+        elif isinstance(found, Transaction):
+            counts.other += 1  # it is said of a flow that has its own line
+            self._transactions.append(found)
         elif found is COMMENT:
             counts.comments += 1
         else:

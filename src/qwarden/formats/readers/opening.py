@@ -10,7 +10,16 @@ import numpy as np
 
 from qwarden.formats.accounting import END_OF_TIME, SourceReport
 from qwarden.formats.flows import FLOW
-from qwarden.formats.kinds import AZURE, EVE, NFDUMP, ZEEK, ZEEK_ALERTS, ZEEK_DHCP, other_log
+from qwarden.formats.kinds import (
+    AZURE,
+    EVE,
+    NFDUMP,
+    ZEEK,
+    ZEEK_ALERTS,
+    ZEEK_DHCP,
+    ZEEK_TRANSACTIONS,
+    other_log,
+)
 from qwarden.formats.listeners.netflow.stream import ExportStream, is_export
 from qwarden.formats.mapping import Mapping
 from qwarden.formats.meter.settings import MeterSettings
@@ -30,6 +39,7 @@ from qwarden.formats.readers.vpc import VpcReader
 from qwarden.formats.readers.zeek import ZeekReader
 from qwarden.formats.readers.zeek_alerts import ZeekAlertReader
 from qwarden.formats.readers.zeek_dhcp import ZeekDhcpReader
+from qwarden.formats.readers.zeek_transactions import ZeekTransactionReader
 from qwarden.formats.tables import ARGUS, CIC, NETFLOW_CSV, NFDUMP_CSV, REFUSED, TABLES, VPC
 
 _EXPECTED: Final = (
@@ -87,6 +97,8 @@ def open_stream(
         return LogStream(found, ZeekDhcpReader("dhcp"), name)
     if found.kind in ZEEK_ALERTS:
         return LogStream(found, ZeekAlertReader(found.kind.removeprefix("zeek-")), name)
+    if found.kind in ZEEK_TRANSACTIONS:
+        return LogStream(found, ZeekTransactionReader(found.kind.removeprefix("zeek-")), name)
     if found.kind in _PARTS:
         return LogStream(found, _PARTS[found.kind](), name, Pairing(settings))
     if found.kind == AZURE:

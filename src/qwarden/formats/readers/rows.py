@@ -24,6 +24,15 @@ COLUMNS: Final = (
 
 Row = tuple[int, ...]
 
+
+@dataclass(slots=True)
+class NamedRow:
+    """A row, and what the sensor calls the flow."""
+
+    row: Row
+    flow_id: str
+
+
 COMMENT, OTHER = "comment", "other"
 """What a line is that holds neither a row nor an alert: no record at all, or one of another kind."""
 

@@ -1,5 +1,7 @@
 """Lines of Zeek's conn.log, as tab-separated text or as JSON, to values; `connection` makes rows of them.
 
+A combined stream (JSON with ``_path``) has other logs' lines between them: `read_object` tells them apart.
+
 ``local_orig`` and ``local_resp`` are never read: they say who is ours, and models would learn that
 instead of what was done.
 """
@@ -27,15 +29,17 @@ from qwarden.formats.readers.fields import (
     stamp,
     wrong,
 )
-from qwarden.formats.readers.rows import COMMENT, OTHER, Row
+from qwarden.formats.readers.rows import COMMENT, OTHER, NamedRow, Row
+from qwarden.formats.readers.transactions import ZEEK_LOGS, flow_name, zeek_transaction
 from qwarden.formats.readers.zeek_alerts import ALERT_LOGS, alert_of
+from qwarden.formats.transactions import Transaction
 
 _FIELDS: Final = (
     *NEEDED, "ip_proto", "duration", "orig_bytes", "resp_bytes", "conn_state", "history",
-    "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "vlan", "inner_vlan", "orig_l2_addr",
+    "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "vlan", "inner_vlan", "orig_l2_addr", "uid",
 )  # fmt: skip
 
-_TEXTS: Final = ("proto", "conn_state", "history", "orig_l2_addr")
+_TEXTS: Final = ("proto", "conn_state", "history", "orig_l2_addr", "uid")
 _COUNTS: Final = tuple(
     name for name in _FIELDS if name not in (*_TEXTS, "ts", "duration", "id.orig_h", "id.resp_h")
 )
@@ -56,8 +60,8 @@ class ZeekReader:
         self._width = 0
         self._pick: Callable[[list[str]], tuple[str, ...]] | None = None
 
-    def read(self, line: bytes) -> Row | SignatureAlert | str:
-        """Return the row of a connection, an alert of a combined stream, or what else the line is.
+    def read(self, line: bytes) -> Row | NamedRow | Transaction | SignatureAlert | str:
+        """Return the row of a connection, what a combined stream has beside it, or what else the line is.
 
         Raises
         ------
@@ -68,7 +72,10 @@ class ZeekReader:
             line = line.lstrip()
             start = line[:1]
         if start == b"{":
-            return _from_json(line)
+            try:
+                return read_object(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                raise Malformed(f"it is no JSON: {str(error)[:80]}") from None
         if start == b"#":
             self._header(line.rstrip(b"\r"))
             return COMMENT
@@ -93,7 +100,7 @@ class ZeekReader:
             # A field that the log lacks is read from behind the last one, where every line has an unset one.
             self._pick = itemgetter(*(places.get(field, self._width) for field in _FIELDS))
 
-    def _from_text(self, line: bytes) -> Row:
+    def _from_text(self, line: bytes) -> Row | NamedRow:
         if self._pick is None:
             raise Malformed("no #fields line before it says what its fields are")
         fields = line.decode("ascii", "replace").split(self._separator)
@@ -105,14 +112,14 @@ class ZeekReader:
             values = tuple(unescape(value.encode("ascii", "replace")).decode("latin-1") for value in values)
         return self._row_of_text(values)
 
-    def _row_of_text(self, values: tuple[str, ...]) -> Row:
+    def _row_of_text(self, values: tuple[str, ...]) -> Row | NamedRow:
         (
             ts, orig_h, orig_p, resp_h, resp_p, proto, ip_proto, duration, orig_bytes, resp_bytes, state,
-            history, orig_pkts, orig_ip_bytes, resp_pkts, resp_ip_bytes, vlan, inner_vlan, mac,
+            history, orig_pkts, orig_ip_bytes, resp_pkts, resp_ip_bytes, vlan, inner_vlan, mac, uid,
         ) = values  # fmt: skip
         unset, count = self._unset, self._counts.__getitem__
         try:
-            return connection_row(
+            row = connection_row(
                 nanoseconds(ts),
                 0 if duration == unset else nanoseconds(duration),
                 (address(orig_h), count(orig_p)),
@@ -126,6 +133,7 @@ class ZeekReader:
                 (count(vlan), count(inner_vlan)),
                 hardware(mac),
             )
+            return _named(row, uid)
         except ValueError:
             raise self._blame(values) from None
 
@@ -163,19 +171,30 @@ class _Counts(dict[str, int]):
         return number
 
 
-def _from_json(line: bytes) -> Row | SignatureAlert | str:
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(f"it is no JSON: {str(error)[:80]}") from None
+def _named(row: Row, uid: object) -> Row | NamedRow:
+    name = flow_name(uid)
+    return NamedRow(row, name) if name else row
+
+
+def read_object(record: dict[str, Any]) -> Row | NamedRow | Transaction | SignatureAlert | str:
+    """Return what an object of JSON is: of a combined stream, `_path` says of which log; else of conn.log.
+
+    Raises
+    ------
+    Malformed : it lacks a value, or one is of the wrong kind.
+    """
     path = record.get("_path", "conn")
     if path != "conn":
-        return alert_of(path, record) if isinstance(path, str) and path in ALERT_LOGS else OTHER
+        if not isinstance(path, str):
+            return OTHER
+        if path in ZEEK_LOGS:
+            return zeek_transaction(path, record) or OTHER
+        return alert_of(path, record) if path in ALERT_LOGS else OTHER
     (
         orig_p, resp_p, ip_proto, orig_bytes, resp_bytes, orig_pkts, orig_ip_bytes, resp_pkts, resp_ip_bytes,
         vlan, inner_vlan,
     ) = json_counts(record, _COUNTS)  # fmt: skip
-    return connection_row(
+    row = connection_row(
         _json_time(record),
         _json_interval(record),
         (_json_address(record, "id.orig_h"), orig_p),
@@ -189,6 +208,7 @@ def _from_json(line: bytes) -> Row | SignatureAlert | str:
         (vlan, inner_vlan),
         hardware(_optional(record, "orig_l2_addr")),
     )
+    return _named(row, record.get("uid"))
 
 
 def _optional(record: dict[str, Any], name: str) -> str:

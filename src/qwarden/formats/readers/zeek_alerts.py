@@ -1,7 +1,7 @@
 """Lines of Zeek's logs that say what Zeek itself found suspicious, to alerts: notice, signatures, intel.
 
 Sources: Zeek's ``base/frameworks/notice/main.zeek``, ``signatures/main.zeek`` and ``intel/main.zeek``, which
-define the fields. Of the other logs only conn.log is read.
+define the fields.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import UNKNOWN
 from qwarden.formats.readers.fields import address, protocol, short, wrong
 from qwarden.formats.readers.rows import COMMENT, OTHER
+from qwarden.formats.readers.transactions import flow_name
 from qwarden.formats.readers.zeek_records import ZeekRecordReader, record_time
 
 _TITLES: Final = {
@@ -73,6 +74,7 @@ def alert_of(name: str, record: Mapping[str, Any]) -> SignatureAlert:
         dst_ip=_address(record, _DST),
         dst_port=_port(record, _DST_PORT),
         proto=protocol(short(record.get("proto"), 20)),
+        flow_id=flow_name(record.get("uid")),
     )
 
 

@@ -1,8 +1,9 @@
 """What the reading process tells its parent, and how far it is believed.
 
 A message is ``<II``: length of a JSON header, length of a body; then both. The body is raw rows of
-`FLOW`; alerts stand in the header. The reading process may be in an attacker's hands, so the parent
-checks everything: sizes before it allocates, types, ranges, and that counts and order are possible.
+`FLOW`; alerts and transactions stand in the header. The reading process may be in an attacker's hands, so
+the parent checks everything: sizes before it allocates, types, ranges, and that counts and order are
+possible.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import struct
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,10 +27,12 @@ from qwarden.formats.accounting import (
 )
 from qwarden.formats.alerts import SignatureAlert
 from qwarden.formats.flows import FLOW, NOT_YET_AGAIN, PROTO_ARP, TCP_STATES, UNKNOWN, Flows
+from qwarden.formats.transactions import FIELDS, LONGEST_ID, Transaction, is_value
 
 PREFIX: Final = struct.Struct("<II")
-MOST_HEADER: Final = 512 * 1024
+MOST_HEADER: Final = 2 << 20
 MOST_ALERTS: Final = 64
+"""Alerts of a message, and transactions."""
 MOST_FLOWS: Final = 8192
 MOST_BODY: Final = MOST_FLOWS * FLOW.itemsize
 
@@ -53,6 +56,8 @@ class Message:
     cage : on the first message, the measures that hold; else empty.
     last : nothing follows.
     alerts : those that were read since the message before.
+    flow_ids : what the sensor calls each flow, a line each; empty if it names none.
+    transactions : those that were read since the message before.
     """
 
     report: SourceReport
@@ -61,11 +66,18 @@ class Message:
     cage: list[dict[str, Any]]
     last: bool
     alerts: tuple[SignatureAlert, ...] = ()
+    flow_ids: str = ""
+    transactions: tuple[Transaction, ...] = ()
 
 
 def encode(message: Message, flows: Flows) -> tuple[bytes, memoryview]:
     """Return prefix and header, and the body."""
-    header = json.dumps(asdict(message), separators=(",", ":")).encode()
+    document = asdict(replace(message, transactions=()))
+    document["transactions"] = [  # `asdict` would copy every text of them
+        {"flow_id": said.flow_id, "protocol": said.protocol, "values": said.values}
+        for said in message.transactions
+    ]
+    header = json.dumps(document, separators=(",", ":")).encode()
     body = np.ascontiguousarray(flows).view(np.uint8).data
     return PREFIX.pack(len(header), len(body)) + header, body
 
@@ -107,9 +119,8 @@ def decode_header(header: bytes, path: str) -> Message:
     except (ValueError, RecursionError) as error:
         raise Distrust("a header that is no JSON") from error
     top = checked_object(document, _names(Message), "the header")
-    report, cage, alerts = checked_report(top["report"], path), checked_cage(top["cage"]), top["alerts"]
-    if not isinstance(alerts, list) or len(alerts) > MOST_ALERTS:
-        raise Distrust("too many alerts")
+    report, cage = checked_report(top["report"], path), checked_cage(top["cage"])
+    alerts, transactions = (_list(top[name], MOST_ALERTS, name) for name in ("alerts", "transactions"))
     watermark = top["watermark_ns"]
     if watermark != END_OF_TIME:
         checked_integer(watermark, 0, LATEST_NS, "the watermark")
@@ -120,7 +131,23 @@ def decode_header(header: bytes, path: str) -> Message:
         cage=cage,
         last=top["last"] is True,
         alerts=tuple(_alert(alert) for alert in alerts),
+        flow_ids=_flow_ids(top["flow_ids"]),
+        transactions=tuple(_transaction(transaction) for transaction in transactions),
     )
+
+
+def _list(value: object, most: int, what: str) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise Distrust(f"too many {what}")
+    return value
+
+
+def _flow_ids(value: object) -> str:
+    plain = value.replace("\n", "") if isinstance(value, str) else "?"
+    if (plain and not (plain.isalnum() and plain.isascii())) or len(plain) > MOST_FLOWS * LONGEST_ID:
+        raise Distrust("names of flows that are none")
+    assert isinstance(value, str)
+    return value
 
 
 def checked_report(value: object, path: str) -> SourceReport:
@@ -188,7 +215,28 @@ def _alert(value: object) -> SignatureAlert:
                 raise Distrust(f"{name} is no address") from None
     texts = {name: _text(told[name], name) for name in _ALERT_TEXTS}
     numbers = {name: checked_integer(told[name], *span, name) for name, span in _ALERT_NUMBERS.items()}
-    return SignatureAlert(**texts, **numbers)  # type: ignore[arg-type]
+    flow_id = _flow_ids(_text(told["flow_id"], "the name of a flow"))
+    return SignatureAlert(**texts, **numbers, flow_id=flow_id)  # type: ignore[arg-type]
+
+
+def _transaction(value: object) -> Transaction:
+    told = checked_object(value, _names(Transaction), "a transaction")
+    protocol, values = _text(told["protocol"], "the protocol"), told["values"]
+    order = FIELDS.get(protocol, ())
+    if not isinstance(values, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in values):
+        raise Distrust("a transaction without values")
+    names = [name for name, _ in values]
+    if (
+        not names
+        or not all(is_value(name, str(text)) for name, text in values)
+        or names != [name for name in order if name in names]
+    ):
+        raise Distrust("a transaction of other values than expected")
+    return Transaction(
+        _flow_ids(_text(told["flow_id"], "the name of a flow")),
+        protocol,
+        tuple((name, _text(text, name)) for name, text in values),
+    )
 
 
 def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:

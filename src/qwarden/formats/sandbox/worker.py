@@ -74,7 +74,10 @@ def _read(
     nothing = RawBatch(np.empty(0, FLOW), 0, 0)
 
     def message(batch: RawBatch, last: bool = False) -> Message:
-        return Message(report, batch.watermark_ns, batch.epoch, cage, last, batch.alerts)
+        names = "\n".join(batch.flow_ids)
+        return Message(
+            report, batch.watermark_ns, batch.epoch, cage, last, batch.alerts, names, batch.transactions
+        )
 
     def waiting() -> None:
         _say(message(nothing), nothing)  # the watermark of the last batch still holds

@@ -7,6 +7,7 @@ Source: Elastic Common Schema 9.4 (https://www.elastic.co/docs/reference/ecs).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from qwarden.formats.writers.fields import (
     ip_version,
     percent,
     protocol_number,
+    renamed,
+    spoken,
     text,
     title,
     zulu,
@@ -27,6 +30,8 @@ from qwarden.formats.writers.fields import (
 ECS_VERSION: Final = "9.4.0"
 
 _TRANSPORT: Final = {"tcp": "tcp", "udp": "udp", "icmp": "icmp", "icmpv6": "ipv6-icmp", "132": "sctp"}
+_TLS: Final = re.compile(r"(TLS|SSL) ?v?(\d)\.?(\d)?")
+"""Versions as Zeek and Suricata write them: TLSv12, TLS 1.2, SSLv3."""
 _ACTION: Final = {"opened": "finding-opened", "closed": "finding-closed", "whole": "finding"}
 
 
@@ -71,7 +76,32 @@ def ecs_alert(finding: Mapping[str, Any], state: str = "whole", sensor: str | No
         document["observer"]["hostname"] = sensor
     if known := attack.technique(finding["technique"]):
         document["threat"] = _threat(known)
-    return document
+    return document | _protocols(finding)
+
+
+def _protocols(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what protocols said within its flows."""
+    said, found = spoken(finding), {}
+    if dns := said.get("dns"):
+        found["dns"] = renamed(dns, {"rcode": "response_code"})
+        if question := renamed(dns, {"query": "name", "type": "type"}):
+            found["dns"]["question"] = question
+    if http := said.get("http"):
+        found["url"] = renamed(http, {"host": "domain", "uri": "original"})
+        found["user_agent"] = renamed(http, {"user_agent": "original"})
+        method, status = http.get("method"), http.get("status")
+        found["http"] = ({"request": {"method": method}} if method else {}) | (
+            {"response": {"status_code": int(status)}} if status else {}
+        )
+    if tls := said.get("tls"):
+        client = renamed(tls, {"sni": "server_name", "ja3": "ja3"})
+        found["tls"] = {"client": client} if client else {}
+        if version := _TLS.fullmatch(tls.get("version", "")):
+            found["tls"] |= {
+                "version_protocol": version[1].lower(),
+                "version": f"{version[2]}.{version[3] or 0}",
+            }
+    return {name: values for name, values in found.items() if values}
 
 
 def _end(address: str, port: int | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 from qwarden.formats.writers.attack import technique
-from qwarden.formats.writers.fields import flow_community_id, ip_version, moment, title
+from qwarden.formats.writers.fields import flow_community_id, ip_version, moment, renamed, spoken, title
 
 SEVERITY: Final = {"critical": 1, "high": 1, "medium": 2, "low": 3, "info": 4}
 """EVE counts down: 1 is the gravest."""
@@ -22,6 +22,7 @@ _PROTO: Final = {
     "tcp": "TCP", "udp": "UDP", "icmp": "ICMP", "icmpv6": "IPv6-ICMP", "arp": "ARP", "2": "IGMP",
     "4": "IP-in-IP", "41": "IPv6", "47": "GRE", "50": "ESP", "51": "AH", "132": "SCTP",
 }  # fmt: skip
+_HTTP: Final = {"host": "hostname", "uri": "url", "user_agent": "http_user_agent", "method": "http_method"}
 _SEVERITY_NAMES: Final = {
     "critical": "Critical", "high": "Major", "medium": "Minor", "low": "Minor", "info": "Informational",
 }  # fmt: skip
@@ -71,7 +72,7 @@ def eve_alert(finding: Mapping[str, Any], state: str = "whole", sensor: str | No
         document["host"] = sensor
     if community := flow_community_id(finding):
         document["community_id"] = community
-    return document
+    return document | _protocols(finding)
 
 
 def signature_id(kind: str) -> int:
@@ -95,6 +96,29 @@ def _metadata(finding: Mapping[str, Any]) -> dict[str, list[str]]:
             metadata["mitre_tactic_id"] = [known.tactic.id]
             metadata["mitre_tactic_name"] = [known.tactic.name]
     return metadata
+
+
+def _protocols(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what protocols said, as Suricata's alerts tell it (DNS by version 3 of its form)."""
+    said, found = spoken(finding), {}
+    if dns := said.get("dns"):
+        asked = renamed(dns, {"query": "rrname", "type": "rrtype"})
+        found["dns"] = {
+            "version": 3,
+            "type": "request",
+            "queries": [asked],
+            **renamed(dns, {"rcode": "rcode"}),
+        }
+    if http := said.get("http"):
+        found["http"] = renamed(http, _HTTP)
+        if "status" in http:
+            found["http"]["status"] = int(http["status"])
+    if tls := said.get("tls"):
+        found["tls"] = renamed(tls, {"sni": "sni", "version": "version"})
+        if "ja3" in tls:
+            found["tls"]["ja3"] = {"hash": tls["ja3"]}
+    found = {protocol: values for protocol, values in found.items() if values}
+    return found | ({"app_proto": next(iter(found))} if len(found) == 1 else {})
 
 
 def _timestamp(seconds: float) -> str:

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from qwarden import __version__
+from qwarden.formats.transactions import first_of_each
 from qwarden.formats.writers.community import community_id
 
 PRODUCT: Final = "Qwarden"
@@ -97,6 +98,23 @@ def percent(score: float) -> float:
     99.999
     """
     return math.floor(score * 1e5) / 1e3
+
+
+def spoken(finding: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what protocols said within the finding's flows: of each protocol the first transaction.
+
+    All of them are in the finding's context; the formats have room for one.
+    """
+    return first_of_each(finding.get("context", {}).get("transactions", ()))
+
+
+def renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return those of the values that `names` names, under the names that it gives them.
+
+    >>> renamed({"sni": "a.example", "ja3": "00ff"}, {"sni": "server_name", "version": "version"})
+    {'server_name': 'a.example'}
+    """
+    return {new: values[old] for old, new in names.items() if old in values}
 
 
 def flow_community_id(finding: Mapping[str, Any]) -> str | None:

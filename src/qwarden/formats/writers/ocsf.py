@@ -8,6 +8,7 @@ Source: Open Cybersecurity Schema Framework 1.5.0 (https://schema.ocsf.io/1.5.0/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from qwarden.formats.writers.fields import (
     ip_version,
     milliseconds,
     protocol_number,
+    renamed,
+    spoken,
     text,
     title,
 )
@@ -31,6 +34,9 @@ _SEVERITY: Final = {1: "Informational", 2: "Low", 3: "Medium", 4: "High", 5: "Cr
 _ACTIVITY: Final = {"opened": (1, "Create"), "whole": (1, "Create"), "closed": (2, "Update")}
 _IP_ADDRESS: Final = 2
 _LEARNING: Final = 4
+_MD5: Final = 1
+
+_HASH: Final = re.compile(r"[0-9a-f]{32}")
 
 _MAPPED: Final = frozenset(
     {"id", "time", "kind", "severity", "src_ip", "dst_ip", "src_port", "dst_port", "proto", "flows",
@@ -147,7 +153,27 @@ def _evidence(finding: Mapping[str, Any]) -> dict[str, Any]:
         "src_endpoint": _endpoint(finding["src_ip"], finding.get("src_port")),
         "dst_endpoint": _endpoint(finding["dst_ip"], finding["dst_port"]),
         "connection_info": connection,
+        **_protocols(finding),
     }
+
+
+def _protocols(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what protocols said within its flows; what lacks an attribute that OCSF requires is left out."""
+    said, found = spoken(finding), {}
+    dns, http, tls = (said.get(protocol, {}) for protocol in ("dns", "http", "tls"))
+    if "query" in dns:
+        found["query"] = renamed(dns, {"query": "hostname", "type": "type"})
+    if http:
+        found["http_request"] = renamed(http, {"method": "http_method", "user_agent": "user_agent"})
+        if "uri" in http:
+            found["http_request"]["url"] = renamed(http, {"uri": "path", "host": "hostname"})
+        if "status" in http:
+            found["http_response"] = {"code": int(http["status"])}
+    if "version" in tls:
+        found["tls"] = renamed(tls, {"version": "version", "sni": "sni"})
+        if _HASH.fullmatch(tls.get("ja3", "")):
+            found["tls"]["ja3_hash"] = {"algorithm_id": _MD5, "algorithm": "MD5", "value": tls["ja3"]}
+    return {name: values for name, values in found.items() if values}
 
 
 def _endpoint(address: str, port: int | None) -> dict[str, Any]:

@@ -62,6 +62,15 @@ def test_captures_are_read_once_the_oldest_first(look: Looking, captures: Path) 
     assert read == [old, new, later]
 
 
+def test_what_zeek_says_of_connections_is_read_before_them(look: Looking, captures: Path) -> None:
+    texts = {log: b"#path\t" + log + b"\n#fields\tts\tuid\tconn_state\n" for log in (b"conn", b"dns", b"ssl")}
+    for at, (log, text) in enumerate(texts.items()):
+        path = captures / f"{log.decode()}.log"
+        path.write_bytes(text)
+        os.utime(path, (at, at))
+    assert look(lambda: None) == [texts[log] for log in (b"dns", b"ssl", b"conn")]
+
+
 def test_what_was_read_is_not_read_again_after_a_restart_or_under_another_name(
     look: Looking, captures: Path
 ) -> None:

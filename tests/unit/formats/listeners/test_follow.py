@@ -250,6 +250,25 @@ def test_a_restart_goes_on_behind_what_was_dealt_with(log: Path) -> None:
     assert taken.end() == HEADER
 
 
+@pytest.mark.parametrize(
+    ("header", "first"),
+    [
+        (b"\t" + HEADER, b"1601998366.7\tC0\tSF\n"),
+        (b"StartTime,Dur,Proto,SrcAddr,Sport\n", b"2018/02/13 10:00:00.5,0.1,tcp,10.0.0.1,22\n"),
+        (b"version account-id interface-id srcaddr\n", b"2 123456789010 eni-1235b8ca 10.0.0.1\n"),
+        (b'"first seen";"source"\n', b'"2018-02-13";"10.0.0.1"\n'),
+        (b"", b"2 123456789010 eni-1235b8ca - - - - - - - 1431280876 1431280934 - NODATA\n"),
+        (b"", b'{"ts":1601998366.7,"uid":"C0"}\n'),
+    ],
+)
+def test_what_the_columns_mean_is_told_again_after_a_restart(log: Path, header: bytes, first: bytes) -> None:
+    memory = Memory()
+    add(log, header + first)
+    assert run_once(memory, log, first) == header + first
+    add(log, b"x" + first)
+    assert run_once(memory, log, b"x" + first) == header + b"x" + first
+
+
 def test_what_was_read_and_not_dealt_with_comes_again(log: Path) -> None:
     """Blocks end where the reader was told of them; what is not settled comes again as a whole."""
     memory = Memory()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qwarden.formats.listeners.pipe import piped
-from qwarden.formats.listeners.spool import Spool
+from qwarden.formats.listeners.spool import Spool, spooled
 from qwarden.formats.writers.pcap import file_header
 
 HEADER = file_header()
@@ -31,6 +31,26 @@ def test_a_reader_that_leaves_early_or_never_comes_does_no_harm(tmp_path: Path) 
         stream.read(10)
     with piped(tmp_path / "b", [b"x"]):
         pass
+
+
+def test_captures_of_a_time_are_found_by_when_they_were_begun(tmp_path: Path) -> None:
+    minute = 60_000_000_000
+    began = [at * minute for at in (10, 11, 12, 30)]
+    for at in began:
+        (tmp_path / f"{at}.pcap").write_bytes(HEADER)
+    (tmp_path / "notes.pcap").write_bytes(HEADER)
+
+    def found(since: float, until: float) -> list[int]:
+        paths = spooled(tmp_path, round(since * minute), round(until * minute))
+        return [int(path.stem) // minute for path in paths]
+
+    assert found(11.5, 11.6) == [11]
+    assert found(10.5, 12.5) == [10, 11, 12]
+    assert found(20, 21) == [12]  # what was quiet may have ended late
+    assert found(40, 41) == [30]
+    assert found(1, 2) == []
+    assert found(11.001, 11.002) == [10, 11]  # a packet is written a little after its time
+    assert spooled(tmp_path / "absent", 0, minute) == []
 
 
 def test_a_source_that_fails_is_told(tmp_path: Path) -> None:

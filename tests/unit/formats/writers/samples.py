@@ -39,6 +39,19 @@ FINDINGS: dict[str, dict[str, Any]] = {
     "no technique": finding(technique=None, severity="info"),
     "new technique": finding(technique="T9999.002", severity="low"),
     "one moment": finding(start=1_767_600_000.25, flows=1),
+    "spoken": finding(context={"transactions": [
+        {"protocol": "http", "method": "GET", "host": "evil.example:80", "uri": "/a?b", "user_agent": "agent",
+         "status": "404", "flows": 3},
+        {"protocol": "dns", "query": "_x.evil.example", "type": "TXT", "rcode": "NXDOMAIN", "flows": 1},
+        {"protocol": "tls", "sni": "evil.example", "version": "TLSv12", "ja3": 32 * "a",
+         "validation": "ok", "flows": 2},
+        {"protocol": "tls", "sni": "other.example", "version": "TLS 1.3", "flows": 1},
+    ]}),
+    "barely spoken": finding(context={"transactions": [
+        {"protocol": "http", "status": "404", "flows": 3},
+        {"protocol": "dns", "rcode": "NXDOMAIN", "flows": 1},
+        {"protocol": "tls", "validation": "ok", "flows": 2},
+    ]}),
     "odd text": finding(
         source='we"ird]\\\n.pcap',
         explanation={"title": TITLE, "text": 'a\nb "c" ] \\ = | \x00\x1b[31m é 漢', "model": "own 1"},

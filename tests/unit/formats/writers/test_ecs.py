@@ -15,7 +15,11 @@ from .samples import FINDINGS, STATES, finding
 # an array there.
 FIELDS = {
     "@timestamp": "date", "destination.address": "keyword", "destination.ip": "ip",
-    "destination.port": "long", "ecs.version": "keyword", "event.action": "keyword",
+    "destination.port": "long", "dns.question.name": "keyword", "dns.question.type": "keyword",
+    "dns.response_code": "keyword", "http.request.method": "keyword", "http.response.status_code": "long",
+    "tls.client.ja3": "keyword", "tls.client.server_name": "keyword", "tls.version": "keyword",
+    "tls.version_protocol": "keyword", "url.domain": "keyword", "url.original": "keyword",
+    "user_agent.original": "keyword", "ecs.version": "keyword", "event.action": "keyword",
     "event.category": "keyword[]", "event.code": "keyword", "event.dataset": "keyword",
     "event.duration": "long", "event.end": "date", "event.id": "keyword", "event.kind": "keyword",
     "event.module": "keyword", "event.provider": "keyword", "event.reason": "keyword",
@@ -93,6 +97,17 @@ def test_what_stands_where() -> None:
     assert document["threat"]["tactic"]["name"] == ["Command and Control"]
     assert document["event"]["duration"] == 100_250_000_000
     assert document["event"]["risk_score"] == 99.999
+
+
+def test_what_was_said_stands_where_the_schema_has_it() -> None:
+    document = ecs_alert(FINDINGS["spoken"])
+    assert document["dns"]["question"] == {"name": "_x.evil.example", "type": "TXT"}
+    assert document["http"] == {"request": {"method": "GET"}, "response": {"status_code": 404}}
+    assert document["url"] == {"domain": "evil.example:80", "original": "/a?b"}
+    assert document["tls"] == {
+        "client": {"server_name": "evil.example", "ja3": 32 * "a"},
+        "version_protocol": "tls", "version": "1.2",
+    }  # fmt: skip
 
 
 def test_what_is_unknown_is_left_out() -> None:

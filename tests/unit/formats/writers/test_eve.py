@@ -18,12 +18,15 @@ from .samples import FINDINGS, STATES, finding
 TOP = {
     "timestamp": str, "flow_id": int, "event_type": str, "src_ip": str, "src_port": int, "dest_ip": str,
     "dest_port": int, "proto": str, "ip_v": int, "community_id": str, "host": str, "direction": str,
-    "alert": dict, "flow": dict,
+    "alert": dict, "flow": dict, "app_proto": str, "dns": dict, "http": dict, "tls": dict,
 }  # fmt: skip
 ALERT = {
     "action": str, "gid": int, "signature_id": int, "rev": int, "signature": str, "category": str,
     "severity": int, "metadata": dict,
 }  # fmt: skip
+DNS = {"version": int, "type": str, "queries": list, "rcode": str}
+HTTP = {"hostname": str, "url": str, "http_user_agent": str, "http_method": str, "status": int}
+TLS = {"sni": str, "version": str, "ja3": dict}
 FLOW = {"start": str, "src_ip": str, "dest_ip": str, "src_port": int, "dest_port": int}
 TIMESTAMP = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+[+\-]\d+$")
 
@@ -41,12 +44,31 @@ def test_every_field_is_suricatas_but_one(sample: dict[str, Any], state: str) ->
     check(alert, TOP)
     check(alert["alert"], ALERT)
     check(alert["flow"], FLOW)
+    for name, types in (("dns", DNS), ("http", HTTP), ("tls", TLS)):
+        assert alert.get(name, {"some": 1})
+        check(alert.get(name, {}), types)
     for values in alert["alert"]["metadata"].values():
         assert values
         assert all(type(value) is str for value in values)
     assert TIMESTAMP.match(alert["timestamp"])
     assert TIMESTAMP.match(alert["flow"]["start"])
     assert json.loads(json.dumps(alert, allow_nan=False)) == alert
+
+
+def test_what_was_said_is_told_as_suricata_tells_it() -> None:
+    alert = eve_alert(FINDINGS["spoken"])
+    assert alert["dns"] == {
+        "version": 3, "type": "request", "queries": [{"rrname": "_x.evil.example", "rrtype": "TXT"}],
+        "rcode": "NXDOMAIN",
+    }  # fmt: skip
+    assert alert["http"] == {
+        "hostname": "evil.example:80", "url": "/a?b", "http_user_agent": "agent", "http_method": "GET",
+        "status": 404,
+    }  # fmt: skip
+    assert alert["tls"] == {"sni": "evil.example", "version": "TLSv12", "ja3": {"hash": 32 * "a"}}
+    assert "app_proto" not in alert
+    said = [told for told in FINDINGS["spoken"]["context"]["transactions"] if told["protocol"] == "tls"]
+    assert eve_alert(finding(context={"transactions": said}))["app_proto"] == "tls"
 
 
 def test_fields_are_suricatas() -> None:

@@ -15,7 +15,9 @@ from qwarden.formats.writers.ocsf import OCSF_VERSION, ocsf_finding
 from .samples import FINDINGS, STATES, finding
 
 # Attributes of OCSF 1.5.0 that py-ocsf-models has no model for; the schema itself has seen them.
-UNMODELLED = {"is_alert", "connection_info", "src_endpoint", "dst_endpoint"}
+UNMODELLED = {
+    "is_alert", "connection_info", "src_endpoint", "dst_endpoint", "http_request", "http_response", "tls",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,16 @@ def test_what_stands_where() -> None:
     assert evidence["dst_endpoint"] == {"ip": "10.0.0.9", "port": 443}
     assert evidence["connection_info"]["protocol_num"] == 6
     assert evidence["connection_info"]["community_uid"].startswith("1:")
+
+
+def test_what_was_said_is_evidence() -> None:
+    evidence = ocsf_finding(FINDINGS["spoken"])["evidences"][0]
+    assert evidence["query"] == {"hostname": "_x.evil.example", "type": "TXT"}
+    assert evidence["http_request"] == {
+        "http_method": "GET", "user_agent": "agent", "url": {"path": "/a?b", "hostname": "evil.example:80"},
+    }  # fmt: skip
+    assert evidence["http_response"] == {"code": 404}
+    assert (evidence["tls"]["sni"], evidence["tls"]["ja3_hash"]["value"]) == ("evil.example", 32 * "a")
 
 
 def test_nothing_of_a_finding_is_lost() -> None:
