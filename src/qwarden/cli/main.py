@@ -17,6 +17,7 @@ from qwarden.cli import (
     doctor,
     feedback,
     flows,
+    keys,
     lists,
     measure,
     models,
@@ -77,6 +78,7 @@ models.register(app)
 lists.register(app)
 measure.register(app)
 data.register(app)
+keys.register(app)
 doctor.register(app)
 
 

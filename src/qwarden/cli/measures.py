@@ -16,6 +16,7 @@ from qwarden.core.measure import Bench, Measured, measure
 def load() -> None:
     """Register the measures of all rooms."""
     import qwarden.detect.measures
+    import qwarden.keys.measures
     import qwarden.quantum.measures  # noqa: F401
 
 

@@ -25,6 +25,7 @@ from qwarden.console.board import Board
 from qwarden.console.gate import COOKIE, Gate, session_token
 from qwarden.console.metrics import Metrics, add_metrics
 from qwarden.console.pages.finding import absent_page, finding_page
+from qwarden.console.pages.keys import keys_page
 from qwarden.console.pages.layout import THEME_COOKIE, THEMES, theme_of
 from qwarden.console.pages.login import login_html, safe_path
 from qwarden.console.pages.overview import overview
@@ -166,6 +167,10 @@ def _add_pages(board: Board, fpr: float) -> None:
     @ui.page("/", title="Qwarden")
     def first(request: Request, severity: str | None = None) -> None:
         overview(request, board, severity)
+
+    @ui.page("/keys", title="Keys · Qwarden")
+    def keys(request: Request) -> None:
+        keys_page(request, board)
 
     @ui.page("/finding/{id}", title="Finding · Qwarden")
     def finding(request: Request, id: str) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from qwarden.console.events import SourceRead
 from qwarden.detect import Alert, Drift, Finding
+from qwarden.keys.events import KeyBlock, LinkAlarm, PoolLevel
 
 if TYPE_CHECKING:
     from qwarden.core.bus import Bus
@@ -25,6 +26,10 @@ MOST_FINDINGS: Final = 500
 """Findings a board holds; older ones stay in the store."""
 
 MOST_SOURCES: Final = 50
+MOST_BLOCKS: Final = 200
+"""Blocks of a link that a board holds."""
+
+MOST_ALARMS: Final = 100
 _LOOK_BACK: Final = 4 * MOST_FINDINGS
 
 
@@ -118,6 +123,24 @@ class Entry:
 
 
 @dataclass(slots=True)
+class LinkKeys:
+    """What is known of one quantum link.
+
+    Parameters
+    ----------
+    name : of the link.
+    blocks : the last ones, oldest first.
+    pool : what is in store; None if it was never told.
+    alarmed : whether its last block raised an alarm.
+    """
+
+    name: str
+    blocks: list[KeyBlock] = field(default_factory=list)
+    pool: PoolLevel | None = None
+    alarmed: bool = False
+
+
+@dataclass(slots=True)
 class Board:
     """What the pages show.
 
@@ -131,12 +154,16 @@ class Board:
     store: Store
     watch: Watch = field(default_factory=Watch)
     change: int = 0
+    key_change: int = 0
     _entries: dict[str, Entry] = field(default_factory=dict)
     drift: Drift | None = None
     _sources: deque[SourceRead] = field(default_factory=lambda: deque(maxlen=MOST_SOURCES))
     _total: Account = NOTHING
     _source_count: int = 0
     _known_sources: set[str] = field(default_factory=set)
+    _links: dict[str, LinkKeys] = field(default_factory=dict)
+    _alarms: deque[LinkAlarm] = field(default_factory=lambda: deque(maxlen=MOST_ALARMS))
+    _key_ids: set[str] = field(default_factory=set)
     _seq: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -176,6 +203,35 @@ class Board:
                 self.change += 1
             elif isinstance(event, Drift) and (self.drift is None or event.time >= self.drift.time):
                 self.drift = event
+            elif isinstance(event, KeyBlock | LinkAlarm | PoolLevel) and event.id not in self._key_ids:
+                self._key_ids.add(event.id)
+                self._take_keys(event)
+                self.key_change += 1
+
+    def _take_keys(self, event: KeyBlock | LinkAlarm | PoolLevel) -> None:
+        link = self._links.setdefault(event.link, LinkKeys(event.link))
+        if isinstance(event, KeyBlock):
+            link.alarmed = bool(self._alarms) and self._alarms[-1].block == event.block
+            link.blocks.append(event)
+            del link.blocks[:-MOST_BLOCKS]
+        elif isinstance(event, LinkAlarm):
+            self._alarms.append(event)
+            link.alarmed = True
+        else:
+            link.pool = event
+
+    def links(self) -> list[LinkKeys]:
+        """Return the quantum links that have exchanged a block, by name."""
+        with self._lock:
+            known = [link for link in self._links.values() if link.blocks]
+            return sorted(
+                (replace(link, blocks=list(link.blocks)) for link in known), key=lambda link: link.name
+            )
+
+    def alarms(self) -> list[LinkAlarm]:
+        """Return alarms of quantum links, the last one first."""
+        with self._lock:
+            return list(reversed(self._alarms))
 
     def _put(self, id: str, document: dict[str, Any], *, closed: bool) -> None:
         known = self._entries.get(id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e.console.conftest import Console
-from tests.unit.console.makers import finding
+from tests.unit.console.makers import finding, key_block, link_alarm
 
 from qwarden.core.bus import open_bus
 from qwarden.core.store import open_store
@@ -165,6 +165,29 @@ def test_what_traffic_and_others_write_stays_text(visit: Visit) -> None:
     page.get_by_role("heading", level=1, name=evil).wait_for()
     assert page.locator("#content img").count() == page.locator("#content b").count() == 0
     assert page.title() == "Finding · Qwarden"
+    assert visit.complaints == []
+
+
+def test_keys_are_shown_with_their_alarms(visit: Visit) -> None:
+    """Blocks and an alarm that another process stores; what a peer wrote stays text."""
+    page = visit.sign_in()
+    page.get_by_role("navigation", name="Rooms").get_by_role("link", name="Keys").click()
+    page.get_by_text("No keys were exchanged yet").wait_for()
+    evil = "<b onclick=1>too bright</b>"
+    store = open_store(visit.console.home)
+    bus = open_bus(store)
+    bus.publish(*(key_block(block=f"{k:032x}") for k in range(5)))
+    stopped = {"accepted": False, "reason": evil, "qber": 0.12, "secret_bits": 0}
+    bus.publish(link_alarm(block="f" * 32, cause=evil), key_block(block="f" * 32, **stopped))
+    store.close()
+    link = page.get_by_role("region", name="Link a-b")
+    link.wait_for(timeout=LONG_MS)
+    assert link.get_by_text("stopped: alarm").is_visible()
+    assert link.get_by_text("5 of 6").is_visible()
+    assert link.get_by_text("1,000", exact=True).is_visible()  # 5 x 51,200 bits
+    assert link.locator("circle.dropped").count() == 2
+    assert page.locator("#content b").count() == 0
+    page.get_by_role("region", name="Alarms").get_by_text(evil).wait_for()
     assert visit.complaints == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from qwarden.console.events import SourceRead
 from qwarden.detect import Alert, Finding
+from qwarden.keys.events import KeyBlock, LinkAlarm
 
 
 def finding(at: float = 100.0, **changes: Any) -> Finding:
@@ -37,3 +38,20 @@ def source(name: str = "a.pcap", flows: int = 10, **changes: Any) -> SourceRead:
         "flows_dropped": 1, "flows_malformed": 1, "findings": 0, "problems": (), "seconds": 0.5,
     }  # fmt: skip
     return SourceRead(**(values | changes))
+
+
+def key_block(link: str = "a-b", block: str = "00" * 16, **changes: Any) -> KeyBlock:
+    """Return a block of a key exchange that was accepted, but for `changes`."""
+    told: dict[str, Any] = {
+        "time": 1_767_600_000.0, "link": link, "block": block, "accepted": True, "reason": "", "attempt": 1,
+        "protocol": "bb84", "qber": 0.021, "sifted_bits": 200_000, "leak_bits": 30_000,
+        "secret_bits": 51_200, "epsilon": 1e-10, "origin": "simulated", **changes,
+    }  # fmt: skip
+    return KeyBlock(**told)
+
+
+def link_alarm(link: str = "a-b", block: str = "00" * 16, cause: str = "light from outside") -> LinkAlarm:
+    """Return the alarm of a link."""
+    return LinkAlarm(
+        time=1_767_600_001.0, link=link, block=block, cause=cause, tampered=False, done="block dropped"
+    )

@@ -9,7 +9,7 @@ from qwarden.console.board import Account, Board, Reading
 from qwarden.core.bus import Bus, open_bus
 from qwarden.core.store import Store, open_store
 from qwarden.detect import Drift
-from tests.unit.console.makers import alert, finding, source
+from tests.unit.console.makers import alert, finding, key_block, link_alarm, source
 
 
 @pytest.fixture
@@ -116,3 +116,22 @@ def test_the_latest_drift_is_kept(tmp_path: Path) -> None:
     assert board.drift is not None
     assert (board.drift.time, board.drift.level) == (20.0, "major")
     store.close()
+
+
+def test_links_show_their_blocks_and_whether_the_last_one_alarmed(store: Store, bus: Bus) -> None:
+    bus.publish(key_block(block="1"), key_block("c-d", block="2"))
+    board = opened(store, bus)
+    assert [(link.name, len(link.blocks), link.alarmed) for link in board.links()] == [
+        ("a-b", 1, False), ("c-d", 1, False),
+    ]  # fmt: skip
+    before = board.key_change
+    alarm = link_alarm(block="3")
+    bus.publish(alarm, key_block(block="3", accepted=False))
+    assert board.key_change == before + 2
+    assert [link.alarmed for link in board.links()] == [True, False]
+    assert board.alarms() == [alarm]
+    bus.publish(key_block(block="4"))
+    assert not board.links()[0].alarmed
+    assert [block.block for block in board.links()[0].blocks] == ["1", "3", "4"]
+    board.catch_up()
+    assert len(board.links()[0].blocks) == 3

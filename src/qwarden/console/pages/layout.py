@@ -16,6 +16,8 @@ THEME_COOKIE = "__Host-qwarden-theme"
 THEMES = {"auto": "light", "light": "dark", "dark": "auto"}
 """Each theme, and the one that comes after it."""
 
+ROOMS = {"Threats": "/", "Keys": "/keys"}
+
 _EVERY_S = 0.5
 
 
@@ -40,6 +42,9 @@ def page(request: Request, board: Board) -> Iterator[list[Callable[[], None]]]:
             with box("a", "brand", href="/", aria_label="Qwarden, overview"):
                 box("img", src="/assets/icon.svg", alt="", width="28", height="28")
                 text("span", "Qwarden")
+            with box("nav", "rooms", aria_label="Rooms"):
+                for name, to in ROOMS.items():
+                    link(name, to, aria_current="page" if request.url.path == to else None)
             refresh.append(_pill(board))
             with box("div", "actions"):
                 with box("form", method="post", action="/theme"):

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
+from qwarden.detect import counted
+
 
 def number(value: float) -> str:
     """Return a count with separators.
@@ -88,7 +90,7 @@ def source_of(finding: Mapping[str, Any]) -> str:
     >>> source_of({"sources": 1, "src_ip": "10.0.0.1"}), source_of({"sources": 40, "src_ip": "10.0.0.1"})
     ('10.0.0.1', '40 sources')
     """
-    return str(finding["src_ip"]) if finding["sources"] == 1 else f"{finding['sources']} sources"
+    return str(finding["src_ip"]) if finding["sources"] == 1 else f"{counted(finding['sources'])} sources"
 
 
 def target_of(finding: Mapping[str, Any]) -> str:
@@ -104,9 +106,9 @@ def target_of(finding: Mapping[str, Any]) -> str:
             address = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         target = address
     else:
-        target = f"{finding['destinations']} hosts" + (f", port {port}" if port is not None else "")
+        target = f"{counted(finding['destinations'])} hosts" + (f", port {port}" if port is not None else "")
     if finding["ports"] > 1 and port is None:
-        target += f", {finding['ports']} ports"
+        target += f", {counted(finding['ports'])} ports"
     return target
 
 

@@ -1,0 +1,8 @@
+"""The key room's figures: importing this registers them; one module a theme."""
+
+from __future__ import annotations
+
+from qwarden.keys.measures import amplification as amplification
+from qwarden.keys.measures import cascade as cascade
+from qwarden.keys.measures import physics as physics
+from qwarden.keys.measures import theory as theory

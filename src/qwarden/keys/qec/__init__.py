@@ -1,0 +1,1 @@
+"""Error correction of entangled pairs: stabiliser codes and distillation, measured."""
