@@ -174,7 +174,7 @@ def explain(
     as_json: AsJson = False,
 ) -> int:
     """Say what a stored finding is, why it was raised, and what it resembles."""
-    from qwarden.detect import stored_finding, verify_finding
+    from qwarden.detect import next_steps, stored_finding, verify_finding
     from qwarden.detect.feedback.verdicts import verdict_on
 
     state: Context = context.obj
@@ -195,4 +195,6 @@ def explain(
     if said is not None:
         judged = "an attack" if said.attack else f"no attack (exception {said.exception})"
         typer.echo(f"         judged {judged} by {said.author}: {said.reason}")
+    for what_for, command in next_steps(document, None if said is None else said.attack):
+        typer.echo(f"         next {command:<60} # {what_for}")
     return 0

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from qwarden.cli.completion import finding_ids
 from qwarden.cli.context import AsJson, Context, moment, print_json
-from qwarden.cli.render import say
+from qwarden.cli.render import flows_text, say
 from qwarden.core.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from qwarden.detect.lookup import FlowTable
 
 
 class _PathOrCommand(TyperGroup):
@@ -31,6 +34,7 @@ group = typer.Typer(
     no_args_is_help=True,
 )
 
+AsCsv = Annotated[bool, typer.Option("--csv", help="All columns, as CSV.")]
 Limit = Annotated[int, typer.Option(min=0, help="How many flows to print; 0 for all.")]
 
 
@@ -43,18 +47,20 @@ def register(app: typer.Typer) -> None:
 def list_flows(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="A capture or a log.")],
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
     limit: Limit = 0,
 ) -> int:
-    """List the flows of a capture or a log, as CSV or as one JSON document."""
+    """List the flows of a capture or a log: a short table, or all columns as CSV or JSON."""
     from qwarden.detect import flow_table
 
     state: Context = context.obj
+    _one_form(as_csv, as_json)
     table = flow_table(path, state.settings.detect, limit)
     if as_json:
         print_json({"source": table.source, "flows": table.records()})
     else:
-        table.write_csv(sys.stdout)
+        _print(table, as_csv)
     for problem in table.problems:
         say(f"qwarden: {problem}")
     return 0 if table.readable else InputError.exit_code
@@ -87,6 +93,7 @@ def search(
         ),
     ] = None,
     limit: Limit = 1000,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Find flows that were scored; all that is given must fit.
@@ -98,6 +105,7 @@ def search(
     from qwarden.detect.lookup import archived_table, finding_query, protocol_number, stored_finding
 
     state: Context = context.obj
+    _one_form(as_csv, as_json)
     if finding is not None:
         with state.store() as store:
             query = finding_query(stored_finding(store, finding))
@@ -119,7 +127,7 @@ def search(
         document = {"flows": table.records(), "more": more}
         print_json(document if cut is None else {**document, "pcap": cut.document()})
     else:
-        table.write_csv(sys.stdout)
+        _print(table, as_csv)
     if more:
         say(f"qwarden: there are more than {limit}; see --limit")
     if cut is not None:
@@ -128,3 +136,15 @@ def search(
             say(f"qwarden: {problem}")
     if not table.flows.size and not state.settings.detect.archive_mib:
         raise UsageError("detect.archive_mib is 0: flows are not kept")
+
+
+def _one_form(as_csv: bool, as_json: bool) -> None:
+    if as_csv and as_json:
+        raise UsageError("--csv and --json: expected one of them")
+
+
+def _print(table: FlowTable, as_csv: bool) -> None:
+    if as_csv:
+        table.write_csv(sys.stdout)
+    else:
+        typer.echo(flows_text(table.records()))

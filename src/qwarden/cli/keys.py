@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qwarden.cli import keys_node, keys_serve
+from qwarden.cli import keys_hybrid, keys_monitor, keys_node, keys_serve
 from qwarden.cli.context import AsJson, Context, print_json
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands to `app`."""
     keys_serve.register(group)
     keys_node.register(group)
+    keys_monitor.register(group)
+    keys_hybrid.register(group)
     app.add_typer(group, name="keys")
 
 
@@ -42,6 +45,9 @@ def simulate(
     blocks: Annotated[int, typer.Option(min=1, help="Keys to exchange, each with up to three attempts.")] = 1,
     block_bits: BlockBits = None,
     seed: Annotated[int, typer.Option(help="Same seed, same photons.")] = 1,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the attempts into a .png or .svg file.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Exchange keys over a simulated link, both ends in this process; with an attack if asked for.
@@ -52,10 +58,13 @@ def simulate(
     from qwarden.keys.optimise import optimise
     from qwarden.keys.party.block import Terms
     from qwarden.keys.physics.attacks import parse
+    from qwarden.keys.plot import plot_form, simulated_chart
     from qwarden.keys.simulate import simulate as run
 
     state: Context = context.obj
     link, settings = link_of(distance), settings_of(protocol, block_bits)
+    if plot is not None:
+        plot_form(plot)
     with state.store() as store:
         from qwarden.core.bus import open_bus
 
@@ -68,6 +77,8 @@ def simulate(
             seed=seed,
             publish=bus.publish,
         )
+    if plot is not None:
+        simulated_chart(done).write(plot)
     if as_json:
         print_json(done.to_json())
     else:

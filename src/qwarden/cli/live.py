@@ -225,7 +225,8 @@ def _together(first: Detection, second: Detection) -> Detection:
     first.sources += second.sources
     first.findings += second.findings
     first.problems += second.problems
-    first.alarming += second.alarming
+    for name in ("alarming", "asked", "evading"):
+        setattr(first, name, getattr(first, name) + getattr(second, name))
     first.readable |= second.readable
     first.seconds += second.seconds
     return first

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _COLOURS: Final = {"info": "blue", "low": "cyan", "medium": "yellow", "high": "red", "critical": "magenta"}
 
 
+_FIGURES: Final = {"seconds", "bytes out", "bytes in", "score"}
+"""Columns of a table of flows that stand at the right."""
+
 _SAID: Final = 3
 """Transactions that are shown where not everything is."""
 
@@ -80,17 +83,19 @@ def _context_texts(context: Mapping[str, Any], full: bool) -> list[str]:
 
 
 def _who(finding: Mapping[str, Any]) -> str:
-    source = finding["src_ip"] if finding["sources"] == 1 else f"{finding['sources']} sources"
+    from qwarden.detect import counted
+
+    source = finding["src_ip"] if finding["sources"] == 1 else f"{counted(finding['sources'])} sources"
     if finding["destinations"] == 0:
         return source
     if finding["destinations"] == 1:
         target = _with_port(finding["dst_ip"], finding["dst_port"])
     else:
-        target = f"{finding['destinations']} hosts"
+        target = f"{counted(finding['destinations'])} hosts"
         if finding["dst_port"] is not None:
             target += f", port {finding['dst_port']}"
     if finding["ports"] > 1 and finding["dst_port"] is None:
-        target += f", {finding['ports']} ports"
+        target += f", {counted(finding['ports'])} ports"
     return f"{source} -> {target} {finding['proto']}"
 
 
@@ -158,6 +163,46 @@ def _read_text(sources: Sequence[Mapping[str, Any]]) -> str:
         read, malformed, cut = (packets.get(key, 0) for key in ("read", "malformed", "truncated"))
         parts.insert(0, f"{read:,} packets read, {malformed:,} malformed, {cut:,} truncated")
     return "; ".join(parts)
+
+
+def flows_text(flows: Sequence[Mapping[str, Any]]) -> str:
+    """Return flows as a table of what a person looks at first, a line each; ``-`` for what is unknown."""
+    if not flows:
+        return "no flows"
+    rows = [_flow_cells(flow) for flow in flows]
+    names = [name for name in rows[0] if any(row[name] != "-" for row in rows)]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+
+    def line(row: Mapping[str, str]) -> str:
+        cells = (
+            row[name].rjust(widths[name]) if name in _FIGURES else row[name].ljust(widths[name])
+            for name in names
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([typer.style(line({name: name for name in names}), bold=True), *map(line, rows)])
+
+
+def _flow_cells(flow: Mapping[str, Any]) -> dict[str, str]:
+    from qwarden.detect import score_text
+
+    def amount(name: str) -> str:
+        return "-" if flow[name] is None else f"{flow[name]:,}"
+
+    score = flow.get("threat_score")
+    return {
+        "time (UTC)": _when(flow["start"]).removesuffix(" UTC"),
+        "source": flow["src_ip"],
+        "destination": _with_port(flow["dst_ip"], flow["dst_port"]),
+        "proto": flow["proto"],
+        "seconds": f"{flow['end'] - flow['start']:,.3f}",
+        "bytes out": amount("bytes_out"),
+        "bytes in": amount("bytes_in"),
+        "score": "-" if score is None else score_text(score),
+        "kind": flow.get("kind") or "-",
+        "alarms": "yes" if flow.get("alarming") else "-",
+        "flow": flow.get("id", "-"),
+    }
 
 
 def verification_text(found: Mapping[str, Any]) -> str:

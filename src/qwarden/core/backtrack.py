@@ -219,6 +219,7 @@ class _Record(Generic[T]):
     action: Backtrack[T]
     run: str
     attempt: int = 0
+    told: bool = False
 
     def say(self, step: Step, parameters: Parameters, reason: str = "") -> None:
         """Publish a step; an error of the publisher is the caller's to handle."""
@@ -240,8 +241,13 @@ class _Record(Generic[T]):
         """Publish a step where a worse error is on its way, or the effect is gone already."""
         try:
             self.say(step, parameters, reason)
-        except Exception:
-            log.exception("%s: %s: step %r could not be recorded", self.action.by, self.action.subject, step)
+        except Exception as error:
+            if not self.told:  # a store that is full stays so for the steps that follow
+                log.error(
+                    "%s: %s: step %r could not be recorded: %s", self.action.by, self.action.subject, step,
+                    _text(error), exc_info=not isinstance(error, QwardenError),
+                )  # fmt: skip
+            self.told = True
 
 
 def _text(error: BaseException) -> str:

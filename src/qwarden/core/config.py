@@ -116,9 +116,6 @@ class DetectSettings(Section):
         description="Threads that share a large batch of flows to score, which changes no score;"
         " 0: one a core.",
     )
-    memory_mib: int = Field(
-        default=512, ge=64, description="Memory the quantum engine may use for state vectors."
-    )
 
     @property
     def scoring_threads(self) -> int:

@@ -26,7 +26,7 @@ class Key:
     ----------
     id : what the other end fetches it by; not secret.
     material : the key.
-    origin : what it comes from: `PRE_SHARED`.
+    origin : what it comes from: `PRE_SHARED`, or what a quantum link says of its keys.
     """
 
     id: str
@@ -62,8 +62,13 @@ class KeySupply(Protocol):
             `bits` is no positive multiple of 8.
         """
 
-    def fetch(self, id: str, purpose: str, peer: str) -> Key:
+    def fetch(self, id: str, purpose: str, peer: str, bits: int | None = None) -> Key:
         """Give out the key that `peer` drew under this id.
+
+        Parameters
+        ----------
+        bits : what it must be long; a key of another length is not touched. Who takes ids from an
+            unauthenticated message gives it, lest a forged one use up more than a key.
 
         Raises
         ------

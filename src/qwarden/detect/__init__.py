@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from qwarden.detect.drift import Drift as Drift
     from qwarden.detect.findings import Alert as Alert
     from qwarden.detect.findings import Finding as Finding
+    from qwarden.detect.findings import next_steps as next_steps
     from qwarden.detect.findings import score_text as score_text
     from qwarden.detect.lookup import find_model as find_model
     from qwarden.detect.lookup import flow_table as flow_table
     from qwarden.detect.lookup import stored_finding as stored_finding
     from qwarden.detect.lookup import verify_finding as verify_finding
     from qwarden.detect.model import ThreatModel as ThreatModel
+    from qwarden.detect.open_finding import counted as counted
     from qwarden.detect.reported import REPORTED as REPORTED
     from qwarden.detect.shipped import load_default_model as load_default_model
     from qwarden.detect.transactions import TransactionBook as TransactionBook
@@ -44,11 +46,13 @@ _MODULE_OF = {
     "SEVERITIES": "behaviours",
     "ThreatModel": "model",
     "TransactionBook": "transactions",
+    "counted": "open_finding",
     "default_enricher": "watchers",
     "default_watchers": "watchers",
     "find_model": "lookup",
     "flow_table": "lookup",
     "load_default_model": "shipped",
+    "next_steps": "findings",
     "score_text": "findings",
     "stored_finding": "lookup",
     "verify_finding": "lookup",

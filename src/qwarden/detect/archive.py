@@ -1,9 +1,9 @@
 """The archive: every flow that was scored, so that it can be found again.
 
 One folder a source, ``HOME/flows/ID``, with Parquet files of the canonical flows in order of their end, the
-behaviour each shows and whether it alarmed. A file is known by its path, size and time of change: read
-again, it takes the place of what was kept of it before. A folder's name ends in ``.part`` until its source
-has come to its end. Feature rows are not kept: they follow from the flows (`replay`).
+behaviour each shows, its score and whether it alarmed. A file is known by its content, not by its path:
+read again, from wherever, it takes the place of what was kept of it before. A folder's name ends in ``.part``
+until its source has come to its end. Feature rows are not kept: they follow from the flows (`replay`).
 
 The archive holds back nothing that matters for findings, which are in the store; past its size the oldest
 files go.
@@ -16,7 +16,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -44,6 +43,9 @@ _ABOUT: Final = "source.json"
 _A_FILE: Final = 1 << 16
 """Flows a file."""
 _COLUMNS: Final = FLOW.names or ()
+_SAMPLES: Final = 16
+_SAMPLE: Final = 1 << 17
+"""Pieces of a file that are looked at to know it, and their bytes: below 2 MiB that is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,14 @@ class Archived:
     flows : (n,) rows of `FLOW`.
     behaviours : (n,) index into `BEHAVIOURS`, or `NO_BEHAVIOUR`.
     told : (n,) whether each alarmed.
+    threat : (n,) threat score of each; nan if it was kept by a version that kept none.
     sources : (n,) ids of their sources.
     """
 
     flows: Flows
     behaviours: np.ndarray[Any, np.dtype[np.int64]]
     told: np.ndarray[Any, np.dtype[np.bool_]]
+    threat: np.ndarray[Any, np.dtype[np.float64]]
     sources: np.ndarray[Any, np.dtype[np.str_]]
 
     def ids(self) -> list[str]:
@@ -140,6 +144,7 @@ class FlowArchive:
         frame = pl.DataFrame({name: np.ascontiguousarray(flows[name]) for name in _COLUMNS}).with_columns(
             behaviour=np.concatenate([piece.named for piece in self._parts]).astype(np.int16),
             told=np.concatenate([piece.told for piece in self._parts]),
+            threat=np.concatenate([piece.scores.threat for piece in self._parts]),
         )
         packed = io.BytesIO()
         frame.write_parquet(packed, compression="zstd", statistics=True)
@@ -167,15 +172,23 @@ class FlowArchive:
 
 
 def source_id(source: str) -> str:
-    """Return what the archive calls a source: a file by its path and state, a stream by chance."""
+    """Return what the archive calls a source: a file by its content, a stream by chance.
+
+    Of a large file its size and `_SAMPLES` pieces stand for the content, the first and the last among them.
+    """
+    path = Path(source)
     try:
-        status = os.stat(source)  # noqa: PTH116
+        if not path.is_file():
+            return uuid.uuid4().hex[:12]
+        size = path.stat().st_size
+        told = hashlib.sha256(str(size).encode())
+        with path.open("rb") as file:
+            for at in range(_SAMPLES):
+                file.seek(max(size - _SAMPLE, 0) * at // (_SAMPLES - 1))
+                told.update(file.read(_SAMPLE))
     except OSError:
         return uuid.uuid4().hex[:12]
-    if not os.path.isfile(source):  # noqa: PTH113
-        return uuid.uuid4().hex[:12]
-    told = f"{Path(source).absolute()} {status.st_size} {status.st_mtime_ns}"
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    return told.hexdigest()[:12]
 
 
 def source_path(home: Path, id: str) -> Path:
@@ -299,7 +312,7 @@ def search(home: Path, query: Query, limit: int = 0) -> Archived:
             frames.append(pl.read_parquet(path).filter(wanted).with_columns(source=pl.lit(id)))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise InputError(path, f"is no file of the archive: {error}") from error
-    return _archived(pl.concat(frames) if frames else None, limit)
+    return _archived(pl.concat(frames, how="diagonal") if frames else None, limit)
 
 
 def replay(home: Path, id: str) -> Iterator[Archived]:
@@ -322,15 +335,17 @@ def _files(home: Path) -> list[tuple[str, Path]]:
 def _archived(frame: pl.DataFrame | None, limit: int, *, in_order: bool = True) -> Archived:
     if frame is None or frame.is_empty():
         return Archived(
-            np.empty(0, FLOW), np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, np.dtype("<U12"))
-        )
+            np.empty(0, FLOW), np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0),
+            np.empty(0, np.dtype("<U12")),
+        )  # fmt: skip
     if in_order:
         frame = frame.sort("start_ns", "source", "seq")
     frame = frame.head(limit) if limit else frame
     flows = np.empty(frame.height, FLOW)
     for name in _COLUMNS:
         flows[name] = frame[name].to_numpy()
+    threat = frame["threat"].to_numpy() if "threat" in frame.columns else np.full(frame.height, np.nan)
     return Archived(
         flows, frame["behaviour"].to_numpy().astype(np.int64), frame["told"].to_numpy(),
-        frame["source"].to_numpy().astype(np.str_),
+        threat.astype(np.float64), frame["source"].to_numpy().astype(np.str_),
     )  # fmt: skip

@@ -147,7 +147,7 @@ def _unchanged(path: Path, id: str) -> Path:
     if not path.is_file():
         raise InputError(path, "was read as a stream, whose packets are not kept")
     if source_id(str(path)) != id:
-        raise InputError(path, "was changed since its flows were scored, or moved here; score it again")
+        raise InputError(path, "was changed since its flows were scored; score it again")
     kind = format_of(path)
     if kind not in _CAPTURES:
         raise UsageError(f"{path}: is no capture but a log, which has no packets")

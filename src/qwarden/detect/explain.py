@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from qwarden.detect.behaviours import BEHAVIOURS
+from qwarden.detect.behaviours import BEHAVIOURS, Behaviour, Row
 from qwarden.detect.features import FEATURE_NAMES, FLAG_NAMES
 
 if TYPE_CHECKING:
     from qwarden.detect.findings import OpenFinding
     from qwarden.detect.model import ThreatModel
+
+F64 = npt.NDArray[np.float64]
 
 SHOWN: Final = 6
 
@@ -171,17 +173,45 @@ def evasion_text(evasion: Mapping[str, Any]) -> str:
     return f"let pass by the model (p {passed}); {second} it for an attack in hiding (p {said})"
 
 
+def evidence_of(behaviour: Behaviour, row: F64, usual: F64) -> list[int]:
+    """Return the columns of a row by which it shows a behaviour, those that are as usual left out.
+
+    These are the behaviour's `tells` that its condition hangs on: it fails where that one is unknown, or it
+    fails where all are unknown and holds by that one alone. If there are none, the other columns without
+    which it fails, but for flags.
+
+    Parameters
+    ----------
+    row, usual : (d,) the feature row and the usual values, columns as `FEATURE_NAMES`.
+    """
+    tells = [FEATURE_NAMES.index(name) for name in behaviour.tells]
+    without = np.repeat(row[None, :], row.size, axis=0)
+    np.fill_diagonal(without, np.nan)
+    alone = np.repeat(row[None, :], len(tells) + 1, axis=0)  # with one of the tells each, and without any
+    alone[:, tells] = np.nan
+    alone[np.arange(len(tells)), tells] = row[tells]
+    with np.errstate(invalid="ignore"):
+        needed = ~behaviour.evidence(Row(without.T))
+        *enough, anyway = behaviour.evidence(Row(alone.T))
+    unusual = np.isfinite(row) & (row != usual)
+    pairs = zip(tells, enough, strict=True)
+    held = [tell for tell, does in pairs if unusual[tell] and (needed[tell] or (does and not anyway))]
+    besides = [int(at) for at in np.flatnonzero(needed & unusual) if FEATURE_NAMES[at] not in FLAG_NAMES]
+    return held or besides
+
+
 class Explainer:
     """Explains findings with the model that raised them."""
 
     def __init__(self, model: ThreatModel) -> None:
         self._model = model
 
-    def explain(self, row: npt.NDArray[np.float64], finding: OpenFinding) -> dict[str, Any]:
+    def explain(self, row: F64, finding: OpenFinding) -> dict[str, Any]:
         """Return the explanation's document for a finding's most alarming flow.
 
-        ``features`` names what moved the score, the behaviour's own evidence first; ``effect`` is in
-        logits of the quantum model. ``nearest`` are the known training flows whose state is nearest.
+        ``features`` names the behaviour's own evidence first, whether it moved the score or not, then what
+        moved it most; ``effect`` is in logits of the quantum model. ``nearest`` are the known training flows
+        whose state is nearest.
         """
         behaviour = BEHAVIOURS[finding.at]
         usual = self._model.usual_row
@@ -189,10 +219,9 @@ class Explainer:
         known = np.isfinite(row)
         ranked = [int(at) for at in np.argsort(-effects) if effects[at] > 0.01 and known[at]]
         tells = [FEATURE_NAMES.index(name) for name in behaviour.tells]
-        # First the behaviour's own evidence that moved the score, then whatever moved it most.
-        chosen = [at for at in tells if at in ranked]
-        chosen += [at for at in ranked if at not in chosen]
-        chosen += [at for at in tells if at not in chosen and known[at]]
+        # What its name hangs on, the behaviour's own evidence that moved the score, whatever moved it most.
+        order = [*evidence_of(behaviour, row, usual), *(at for at in tells if at in ranked), *ranked]
+        chosen = list(dict.fromkeys(order + [at for at in tells if known[at]]))
         features = [
             {
                 "name": FEATURE_NAMES[at],
@@ -212,11 +241,11 @@ class Explainer:
             "model": f"{self._model.name} {self._model.version}",
         }
 
-    def _effects(self, row: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _effects(self, row: F64) -> F64:
         """Return for each feature the logits lost when it is set to its usual value."""
         occluded = np.repeat(row[None, :], row.size + 1, axis=0)
         each = np.arange(row.size)
         occluded[each, each] = self._model.usual_row
         logits = self._model.logits(occluded)
-        lost: npt.NDArray[np.float64] = logits[-1] - logits[:-1]
+        lost: F64 = logits[-1] - logits[:-1]
         return lost

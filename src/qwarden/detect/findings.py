@@ -22,7 +22,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from qwarden.core.events import Event
+from qwarden.core.events import SHORT, Event
 from qwarden.detect.behaviours import cause_keys
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.explain import evasion_text
@@ -40,7 +40,9 @@ class Finding(Event):
     """One finding, as stored and as printed.
 
     `threat_score` is the quantum model's score of its most alarming flow, `twin_score` the classical one's
-    highest, both in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones. `evidence` is what
+    highest, both in [0, 1]; `src_ip`, `dst_ip`, `dst_port` are the most frequent ones, and `port_share` is
+    the share of its flows that go to `dst_port`: at least half, or there is none. `sources`, `destinations`
+    and `ports` count distinct ones up to `REMEMBERED`, which stands for that many or more. `evidence` is what
     the score can be derived from again (`qwarden.detect.evidence`); `early`: that flow still ran.
     `context` is what is known of its hosts beside (`qwarden.detect.enrichment`). `evasion`, empty but where
     the second opinion raised some of its flows: ``flows``, how many; where the score is of one of these, also
@@ -77,6 +79,7 @@ class Finding(Event):
     icmp_code: int | None = None
     context: dict[str, Any] = field(default_factory=dict)
     evasion: dict[str, Any] = field(default_factory=dict)
+    port_share: float = 0.0
 
     def document(self) -> dict[str, Any]:
         """Return the finding as `qwarden detect --json` prints it."""
@@ -84,12 +87,12 @@ class Finding(Event):
             "id": self.id, "time": self.time, "kind": self.behaviour, "severity": self.severity,
             "threat_score": self.threat_score, "twin_score": self.twin_score,
             "src_ip": self.src_ip, "dst_ip": self.dst_ip, "dst_port": self.dst_port, "proto": self.proto,
-            "flows": self.flows, "technique": self.technique or None,
+            "port_share": self.port_share, "flows": self.flows, "technique": self.technique or None,
             "start": self.start, "end": self.end, "packets": self.packets, "bytes": self.bytes,
             "sources": self.sources, "destinations": self.destinations, "ports": self.ports,
             "source": self.source, "early": self.early, "status": self.status,
             "src_port": self.src_port, "icmp_type": self.icmp_type, "icmp_code": self.icmp_code,
-            "context": self.context, "evasion": self.evasion or None, "explanation": self.explanation,
+            "context": self.context, "evasion": self.evasion, "explanation": self.explanation,
         }  # fmt: skip
 
 
@@ -189,7 +192,7 @@ class FindingBook:
         explanation = self._explain(finding.row, finding)
         if evasion:
             explanation["evasion"] = evasion_text(evasion)
-        port = finding.ports.most_common(1)[0][0] if finding.ports else -1
+        port, port_share = finding.main_port
         return Finding(
             id=finding.id,
             time=finding.last_ns / 1e9,
@@ -200,7 +203,8 @@ class FindingBook:
             twin_score=finding.twin_score,
             src_ip=join_address(*finding.sources.most_common(1)[0][0]),
             dst_ip=join_address(*finding.destinations.most_common(1)[0][0]),
-            dst_port=port if port >= 0 and 2 * finding.ports[port] >= finding.ports.total() else None,
+            dst_port=port,
+            port_share=port_share,
             proto=proto_name(int(finding.flow["proto"][0])),
             start=finding.first_ns / 1e9,
             end=finding.last_ns / 1e9,
@@ -282,3 +286,30 @@ def score_text(score: float) -> str:
     '0.99999'
     """
     return f"{math.floor(score * 1e5) / 1e5:.5f}"
+
+
+def next_steps(finding: Mapping[str, Any], attack: bool | None = None) -> list[tuple[str, str]]:
+    """Return what a person may do with a finding's document: what for, and the command.
+
+    Parameters
+    ----------
+    attack : the verdict on it, None if nobody judged it.
+
+    Examples
+    --------
+    >>> for what_for, command in next_steps({"id": "0190-a-b-c-046c2d9f11aa", "flows": 2}, attack=False):
+    ...     print(f"{what_for}: {command}")
+    if it was an attack after all: qwarden feedback 046c2d9f true
+    its flows, and its packets if captured: qwarden flows search --finding 046c2d9f --pcap out.pcap
+    """
+    short = str(finding["id"]).rpartition("-")[2][:SHORT]
+    steps = []
+    if attack is not False:
+        steps.append(("if it is no attack", f"qwarden feedback {short} false"))
+    if attack is not True:
+        when = "if it is one" if attack is None else "if it was an attack after all"
+        steps.append((when, f"qwarden feedback {short} true"))
+    if finding["flows"]:  # what another detector told has none of its own
+        command = f"qwarden flows search --finding {short} --pcap out.pcap"
+        steps.append(("its flows, and its packets if captured", command))
+    return steps

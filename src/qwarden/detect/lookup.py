@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -216,9 +217,10 @@ class FlowTable:
 
 
 def archived_table(found: Archived) -> FlowTable:
-    """Return flows from the archive: what they are called, the behaviour they show, whether they alarmed."""
+    """Return flows from the archive: what they are called, behaviour and score, whether they alarmed."""
     kinds = [None if at == NO_BEHAVIOUR else KINDS[at] for at in found.behaviours.tolist()]
-    beside = {"id": found.ids(), "kind": kinds, "alarming": found.told.tolist()}
+    threat = [None if math.isnan(score) else score for score in found.threat.tolist()]
+    beside = {"id": found.ids(), "kind": kinds, "threat_score": threat, "alarming": found.told.tolist()}
     return FlowTable("archive", found.flows, [], beside=beside)
 
 

@@ -26,6 +26,15 @@ REMEMBERED: Final = 256
 """Distinct addresses, ports or running flows a finding remembers; past that it only says "or more"."""
 
 
+def counted(distinct: int) -> str:
+    """Return how many distinct ones a finding has, in words.
+
+    >>> counted(12), counted(256)
+    ('12', '256 or more')
+    """
+    return str(distinct) if distinct < REMEMBERED else f"{REMEMBERED} or more"
+
+
 @dataclass(slots=True)
 class Tally:
     """What the flows of one lane amount to."""
@@ -98,6 +107,13 @@ class OpenFinding:
         return max(self.ended.contacts, self.running.contacts) >= self.behaviour.least
 
     @property
+    def main_port(self) -> tuple[int | None, float]:
+        """The port that half of the flows and more go to, and their share; None and 0 if there is none."""
+        port, flows = self.ports.most_common(1)[0]
+        share = flows / self.ports.total()
+        return (port, round(share, 4)) if port >= 0 and share >= 0.5 else (None, 0.0)
+
+    @property
     def behaviour(self) -> Behaviour:
         """What the finding is called."""
         return BEHAVIOURS[self.at]
@@ -113,12 +129,12 @@ class OpenFinding:
             self.ended.add(part.size, *(int(amount.sum()) for amount in _amounts(part)))
         if evading is not None:
             self.evading += int(evading[members].sum())
-        _count(self.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
-        _count(self.destinations, zip(part["dst_hi"].tolist(), part["dst_lo"].tolist(), strict=True))
-        _count(self.ports, part["dst_port"].tolist())
-        _count(self.own_ports, part["src_port"].tolist())
+        remember(self.sources, zip(part["src_hi"].tolist(), part["src_lo"].tolist(), strict=True))
+        remember(self.destinations, zip(part["dst_hi"].tolist(), part["dst_lo"].tolist(), strict=True))
+        remember(self.ports, part["dst_port"].tolist())
+        remember(self.own_ports, part["src_port"].tolist())
         for seq in part["seq"].tolist() if alarms.said else ():
-            _count(self.said, alarms.said.get(seq, ()))
+            remember(self.said, alarms.said.get(seq, ()))
         self.twin_score = max(self.twin_score, float(scores.twin[members].max()))
         worst = int(members[np.argmax(scores.margin[members])])
         if self.row is None or scores.margin[worst] > self.margin:
@@ -148,7 +164,8 @@ def _amounts(flows: Flows) -> tuple[npt.NDArray[np.int64], ...]:
     return out, out + back, sent + got
 
 
-def _count(counter: Counter[Any], values: Iterable[Any]) -> None:
+def remember(counter: Counter[Any], values: Iterable[Any]) -> None:
+    """Count values, but no more than `REMEMBERED` distinct ones."""
     for value in values:
         if value in counter or len(counter) < REMEMBERED:
             counter[value] += 1

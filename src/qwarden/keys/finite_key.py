@@ -127,10 +127,12 @@ def serfling(eps: float, rate: float, seen: float, unseen: float) -> float:
 
     gamma(a, b, c, d) below equation 5 of Lim et al., with the 21 statements of eps.
     """
-    rate = max(rate, 1.0 / seen)  # at rate 0 the bound would be 0, which no finite sample proves
+    rate = max(rate, 1.0 / seen)  # at rate 0 gamma would be 0, which no finite sample proves
     spread = (seen + unseen) * (1 - rate) * rate / (seen * unseen * math.log(2))
     inner = (seen + unseen) / (seen * unseen * (1 - rate) * rate) * TERMS**2 / eps**2
-    return math.sqrt(spread * math.log2(inner))
+    # gamma comes of Stirling's formula, too small where errors are few: that none of k errors is seen has a
+    # chance of about (1 - share)^k alone.
+    return max(math.sqrt(spread * math.log2(inner)), math.log(TERMS / eps) / seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,20 +164,30 @@ class KeyLength:
 
 
 def lim2014(
-    counts: Counts, settings: Settings, leak_bits: float, *, eps_sec: float | None = None, clip: bool = True
+    counts: Counts,
+    settings: Settings,
+    leak_bits: float,
+    *,
+    eps_sec: float | None = None,
+    clip: bool = True,
+    vacuum: bool = False,
 ) -> KeyLength:
     """Return the length that the counts of a block allow (equation 1 of Lim et al.).
 
     Parameters
     ----------
-    leak_bits : disclosed by reconciliation; the verification hash is paid for by eps_cor.
+    leak_bits : all bits disclosed after sifting.
     eps_sec : instead of the settings'.
     clip : see `decoy_bounds`.
+    vacuum : count bits of vacuum pulses as secret, as the paper does. Reconciliation in which both ends speak
+        tells where the bits differ; of a detection without a photon of Alice's Eve may know Bob's bit, and so
+        learns Alice's (Tupkary and Lütkenhaus, arXiv:2307.00576). So not by default. What single photons give
+        stays secret given all errors: they commute with the phases.
     """
     eps = settings.eps_sec if eps_sec is None else eps_sec
     found = decoy_bounds(counts, settings, eps, clip=clip)
     exact = (
-        found.s0
+        (found.s0 if vacuum else 0.0)
         + found.s1 * (1 - binary_entropy(found.phi))
         - leak_bits
         - 6 * math.log2(TERMS / eps)
@@ -194,16 +206,15 @@ class Acceptance:
 
     Parameters
     ----------
-    s0, s1 : least bounds on vacuum and single-photon bits.
+    s1 : least bound on single-photon bits; those of vacuum pulses do not count, see `lim2014`.
     phi : highest bound on the phase error rate.
     leak_bits : most that reconciliation may disclose.
 
-    Source: arXiv:2405.16578, section 6: l = s0 + s1 (1 - h(phi)) - leak - log2(2/eps_cor) -
+    Source: arXiv:2405.16578, section 6: l = s1 (1 - h(phi)) - leak - log2(2/eps_cor) -
     4 log2(N / (2^(1/4) eps_sec)), there with N = 15 statements for one decoy. For two decoys we share eps_sec
     among N = 21, the most that any step could need: a longer division is never less safe.
     """
 
-    s0: float
     s1: float
     phi: float
     leak_bits: float
@@ -215,7 +226,6 @@ class Acceptance:
         """Make the test from counts that are expected, with room of `margin` for chance on each number."""
         found = decoy_bounds(counts, settings, settings.eps_sec)
         return cls(
-            s0=found.s0 * (1 - margin),
             s1=found.s1 * (1 - margin),
             phi=min(0.5, found.phi * (1 + 2 * margin)),
             leak_bits=leak_bits * (1 + margin),
@@ -224,8 +234,7 @@ class Acceptance:
     def length(self, settings: Settings) -> KeyLength:
         """Return the length of every block that passes."""
         exact = (
-            self.s0
-            + self.s1 * (1 - binary_entropy(self.phi))
+            self.s1 * (1 - binary_entropy(self.phi))
             - self.leak_bits
             - 4 * math.log2(TERMS / (2**0.25 * settings.eps_sec))
             - math.log2(2 / settings.eps_cor)
@@ -235,9 +244,8 @@ class Acceptance:
     def refuses(self, counts: Counts, settings: Settings, leak_bits: float) -> str:
         """Say why a block does not pass; empty if it does."""
         found = decoy_bounds(counts, settings, settings.eps_sec)
-        for name, value, least in (("s0", found.s0, self.s0), ("s1", found.s1, self.s1)):
-            if value < least:
-                return f"{name} {value:.0f} below {least:.0f}"
+        if found.s1 < self.s1:
+            return f"s1 {found.s1:.0f} below {self.s1:.0f}"
         if found.phi > self.phi:
             return f"phase error {found.phi:.4f} above {self.phi:.4f}"
         if leak_bits > self.leak_bits:
@@ -252,6 +260,9 @@ def bbm92(key: int, check: int, check_errors: int, settings: Settings, leak_bits
     ----------
     key : pairs that both measured in Z, detected at both ends.
     check, check_errors : pairs that both measured in X, and those whose bits differ.
+
+    The rate that was seen stands where the paper has the one agreed upon before: a length by counts.
+    Double clicks give random bits at both ends, so that what is measured is as of a qubit.
 
     Source: Tomamichel et al. (2012), equation 2, with a preparation quality of 1 bit: the two bases of a
     qubit are conjugate, and detectors answer alike in both.

@@ -13,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from qwarden.core.compiled import compiled
 from qwarden.core.errors import InputError, UsageError
 from qwarden.keys.link import Basis, Protocol
-from qwarden.keys.records import SLOTS, Detections, Preparations, Telemetry
+from qwarden.keys.records import SLOTS, Bits, Detections, Preparations, Telemetry
 
 Counts = npt.NDArray[np.int64]
 
@@ -167,16 +168,16 @@ def observe(
     tests : E91: bits of the CHSH test that agree, and all, by Alice's basis and Bob's, int64 (2, 2) each.
     profile : see `Observables.error_profile`.
     """
-    checked = bob.basis < Basis.PLUS
+    clicks, histogram, doubles = _tally(bob.basis, bob.bit, bob.slot, bob.double)
     s, s_error = chsh(*tests) if tests is not None else (None, None)
     return Observables(
         protocol=protocol,
         pulses=bob.pulses,
         detected=detected,
         errors=errors,
-        clicks=np.bincount(bob.basis[checked].astype(np.int64) * 2 + bob.bit[checked], minlength=4),
-        doubles=int(bob.double.sum()),
-        histogram=np.bincount(bob.slot, minlength=SLOTS),
+        clicks=clicks,
+        doubles=int(doubles),
+        histogram=histogram,
         arrivals=np.diff(np.searchsorted(bob.index, parts(bob.pulses))),
         error_profile=profile,
         watchdog=telemetry.watchdog,
@@ -184,6 +185,21 @@ def observe(
         chsh=s,
         chsh_error=s_error,
     )
+
+
+@compiled
+def _tally(
+    basis: npt.NDArray[np.uint8], bit: Bits, slot: npt.NDArray[np.uint8], double: npt.NDArray[np.bool_]
+) -> tuple[Counts, Counts, int]:
+    """Count detections in Z and X by bit (4,), all by slot (SLOTS,), and double clicks, in one pass."""
+    clicks, histogram, doubles = np.zeros(4, np.int64), np.zeros(SLOTS, np.int64), 0
+    for i in range(basis.size):
+        if basis[i] < 2:
+            clicks[2 * basis[i] + bit[i]] += 1
+        histogram[slot[i]] += 1
+        if double[i]:
+            doubles += 1
+    return clicks, histogram, doubles
 
 
 def chsh(same: Counts, all_: Counts) -> tuple[float | None, float | None]:

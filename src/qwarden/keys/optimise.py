@@ -34,6 +34,7 @@ RECONCILIATION: Final = 1.16
 
 VACUUM: Final = 2e-4
 EPS_PER_BIT: Final = 1e-15
+SURROGATE_MOST: Final = 1000
 RENEWAL_S: Final = 1800.0
 """The article's renewal: every 30 minutes."""
 
@@ -108,13 +109,16 @@ def optimise(
 
     Parameters
     ----------
-    looks : how often the rate may be computed, by either method.
+    looks : how often the rate may be computed, by either method; `quantum` takes `SURROGATE_MOST` at most, for
+        each look refits a machine of as many rows.
 
     Raises
     ------
     UsageError
         No settings that were looked at give a key.
     """
+    if method == "quantum" and looks > SURROGATE_MOST:
+        raise UsageError(f"{looks} looks are too many for the quantum surrogate: {SURROGATE_MOST} at most")
     if settings.protocol == "e91":
         best, used = _best_share(link, settings)
     else:
@@ -151,7 +155,7 @@ def best_expected_rate(km: float, key_bits: float, *, clip: bool, looks: int = 1
         leak = RECONCILIATION * binary_entropy(qber) * key_bits
         bits = key_bits
         for _ in range(50):
-            found = lim2014(counts, settings, leak, eps_sec=EPS_PER_BIT * bits, clip=clip).exact
+            found = lim2014(counts, settings, leak, eps_sec=EPS_PER_BIT * bits, clip=clip, vacuum=True).exact
             if found <= 0:
                 return found / key_bits * 1e-6
             if math.isclose(found, bits, rel_tol=1e-12):
@@ -208,7 +212,6 @@ def _ask_surrogate(rate: Callable[[Vector], float], looks: int, seed: int) -> tu
     from qwarden.keys._surrogate import QuantumSurrogate
 
     rng = np.random.default_rng(seed)
-    looks = min(looks, 400)  # each look refits a machine of as many rows
     points = rng.random((min(60, looks // 2), _LOW.size))
     values = np.array([_scaled(rate(point)) for point in points])
     while len(points) < looks:

@@ -19,6 +19,7 @@ from qwarden.core.files import Json
 from qwarden.core.keysupplies.preshared import PreSharedPool
 from qwarden.keys.exchange import AT_MOST, Done, Exchange
 from qwarden.keys.link import Link, Origin, Settings
+from qwarden.keys.monitor.watch import Monitor
 from qwarden.keys.party.block import Inspect, Terms
 from qwarden.keys.party.messages import Kind, decode
 from qwarden.keys.party.transport import Transport
@@ -37,18 +38,26 @@ class SimulatedLink:
     attack : what is done to the block of a given number, from 0; drift goes on from block to block.
     seed : decides every photon.
     engine : see `physics.transmit`.
+    told : hears of the settings of each block before it is sent: a monitor must know them.
     """
 
     origin: Origin = "simulated"
 
     def __init__(
-        self, link: Link, attack: Callable[[int], Attack | None], seed: int, engine: Engine = "counts"
+        self,
+        link: Link,
+        attack: Callable[[int], Attack | None],
+        seed: int,
+        engine: Engine = "counts",
+        told: Callable[[Settings], None] = lambda _: None,
     ) -> None:
         self._link, self._attack, self._seed, self._engine = link, attack, seed, engine
+        self._told = told
         self._blocks = 0
 
     def send(self, settings: Settings) -> Transmission:
         """Send as many pulses as give `block_bits` in the key basis, were the link undisturbed."""
+        self._told(settings)
         sent = transmit(
             self._link,
             settings,
@@ -119,7 +128,7 @@ def simulate(
     attack: Attack | Callable[[int], Attack | None] | None = None,
     blocks: int = 1,
     seed: int,
-    inspect: Inspect = lambda _: "",
+    inspect: Inspect | None = None,
     publish: Callable[[Event], None] = lambda _: None,
     at_most: int = AT_MOST,
 ) -> Simulated:
@@ -128,18 +137,19 @@ def simulate(
     Parameters
     ----------
     attack : on every block, or by the block's number.
-    inspect : the monitor.
+    inspect : looks at each block; the shipped monitor by default.
     """
     schedule = attack if callable(attack) else lambda _: attack
+    monitor = Monitor(link, terms.settings)
     meddles = isinstance(attack, Attack) and attack.classical
     with tempfile.TemporaryDirectory(prefix="qwarden-keys-") as folder:
         supplies = _supplies(Path(folder), blocks * at_most)
         exchange = Exchange(
             name="simulated",
-            apparatus=SimulatedLink(link, schedule, seed),
+            apparatus=SimulatedLink(link, schedule, seed, told=monitor.use),
             terms=terms,
             supplies=supplies,
-            inspect=inspect,
+            inspect=inspect or monitor,
             publish=publish,
             meddle=Meddler if meddles else lambda transport: transport,
             at_most=at_most,

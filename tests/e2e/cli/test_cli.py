@@ -87,7 +87,14 @@ def test_findings_are_complete_and_explained(detected: Any) -> None:
 def test_a_finding_is_explained_by_the_start_or_the_tail_of_its_id(cli: Cli, detected: Any) -> None:
     finding = detected["findings"][0]
     assert cli.document("explain", finding["id"]) == finding
-    assert finding["explanation"]["title"] in cli("explain", finding["id"].rpartition("-")[2]).stdout
+    said = cli("explain", finding["id"].rpartition("-")[2]).stdout
+    assert finding["explanation"]["title"] in said
+    # What to do next is told as commands that work as they stand.
+    commands = [
+        line.split("next ")[1].partition("#")[0].split()[1:] for line in said.splitlines() if "next " in line
+    ]
+    assert [command[0] for command in commands] == ["feedback", "feedback", "flows"]
+    assert cli.document(*commands[2][:4])["flows"]
 
 
 def test_an_unknown_finding_is_a_usage_error(cli: Cli) -> None:
@@ -165,7 +172,7 @@ def test_one_bad_capture_does_not_stop_the_others(cli: Cli, capture: Path, tmp_p
 
 
 def test_flows_as_csv_and_json(cli: Cli, capture: Path, detected: Any) -> None:
-    lines = cli("flows", capture).stdout.splitlines()
+    lines = cli("flows", capture, "--csv").stdout.splitlines()
     assert lines[0].startswith("start,end,src_ip,dst_ip")
     assert len(lines) - 1 == detected["flows"]["read"]
     flows = cli.document("flows", capture, "--limit", "3")["flows"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,38 @@ def test_a_finding_leads_to_its_flows(ask: Any) -> None:
     assert with_findings == len(kinds)
 
 
-def test_the_plain_form_is_csv(seen: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--home", str(seen[0]), "flows", "search", "--port", "53", "--limit", "3"]) == 0
+def test_the_plain_form_is_a_table_a_person_can_read(
+    seen: tuple[Path, Path], ask: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flows = ask("flows", "search", "--alarming", "--limit", "4")["flows"]
+    assert main(["--home", str(seen[0]), "flows", "search", "--alarming", "--limit", "4"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, [head, *lines])) < 160
+    columns = "time (UTC) source destination proto seconds bytes out bytes in score kind alarms flow"
+    assert head.split() == columns.split()
+    assert len(lines) == len(flows) == 4
+    for line, flow in zip(lines, flows, strict=True):
+        began = datetime.fromtimestamp(flow["start"], UTC)
+        assert line.startswith(f"{began:%Y-%m-%d %H:%M:%S}  {flow['src_ip']} ")
+        assert f" {flow['dst_ip']}" in line
+        assert {flow["kind"], flow["id"], f"{flow['bytes_out']:,}", "yes"} <= set(line.split())
+        assert 0.9 < flow["threat_score"] <= 1
+    assert main(["--home", str(seen[0]), "flows", str(seen[1]), "--limit", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "score" not in out  # nothing was scored
+    assert main(["--home", str(seen[0]), "flows", "search", "--port", "9"]) == 0
+    assert capsys.readouterr().out == "no flows\n"
+    assert main(["--home", str(seen[0]), "flows", "search", "--csv", "--json"]) == 2
+
+
+def test_all_columns_are_there_as_csv(seen: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["--home", str(seen[0]), "flows", "search", "--port", "53", "--limit", "3", "--csv"]) == 0
     out = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(out.out)))
     assert len(rows) == 3
     assert "more than 3" in out.err
-    assert {"id", "kind", "alarming", "src_ip", "dst_port"} <= set(rows[0])
+    assert {"id", "kind", "threat_score", "alarming", "src_ip", "dst_port"} <= set(rows[0])
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_the_first_visit(visit: Visit) -> None:
     assert all(re.fullmatch(r"[01]\.\d{5}", score) for score in scores)
     row.locator("a.whole").click()
     page.get_by_role("heading", level=1, name=title).wait_for()
-    for heading in ("Quantum beside twin", "Facts", "Why", "Nearest known flows"):
+    for heading in ("Quantum beside twin", "Facts", "Why", "Nearest known flows", "What next"):
         assert page.get_by_role("heading", name=heading).is_visible()
     assert page.locator(".why tbody tr").count() >= 3
     assert page.get_by_text(f"{scores[0]} (twin {scores[1]})").is_visible()

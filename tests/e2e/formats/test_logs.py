@@ -107,7 +107,8 @@ def test_a_scan_in_a_log_is_found_with_its_source(detected: tuple[Any, str]) -> 
 
 
 def test_the_flows_of_a_log_are_listed(folder: Path) -> None:
-    rows = list(csv.DictReader(io.StringIO(qwarden(folder / "home", "flows", folder / "eve.json").stdout)))
+    listed = qwarden(folder / "home", "flows", folder / "eve.json", "--csv").stdout
+    rows = list(csv.DictReader(io.StringIO(listed)))
     assert len(rows) == 1
     assert (rows[0]["src_ip"], rows[0]["dst_port"], rows[0]["tcp_state"]) == ("91.238.203.56", "445", "REJ")
     assert (rows[0]["payload_out"], rows[0]["iat_mean_out"], rows[0]["end_reason"]) == ("", "", "")

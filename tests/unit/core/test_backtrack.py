@@ -7,7 +7,7 @@ import pytest
 from qwarden.core.backtrack import Backtrack, BacktrackStep, Parameters, Verdict
 from qwarden.core.bus import open_bus
 from qwarden.core.clock import TrafficClock
-from qwarden.core.errors import BacktrackExhausted, QwardenError
+from qwarden.core.errors import BacktrackExhausted, QwardenError, StoreError
 from qwarden.core.events import Event
 from qwarden.core.store import Store
 
@@ -145,3 +145,21 @@ def test_its_steps_go_through_the_bus(store: Store) -> None:
     done = halving([], publish=bus.publish).run({"x": 1.0})
     assert [stored.event for stored in store.after(0)] == heard
     assert {e.run for e in heard} == {done.run}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("error", "traceback"), [(StoreError("the disk is full"), False), (KeyError("x"), True)]
+)
+def test_a_full_store_is_told_in_one_line_and_a_mistake_with_its_place(
+    caplog: pytest.LogCaptureFixture, error: Exception, traceback: bool
+) -> None:
+    def publish(step: Event) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        halving([], publish=publish).run({"x": 1.0})
+    (record,) = caplog.records
+    assert "step 'undone' could not be recorded: " in record.message
+    assert str(error) in record.message
+    assert "\n" not in record.message
+    assert bool(record.exc_info) is traceback

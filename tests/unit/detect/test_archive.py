@@ -7,12 +7,22 @@ import ipaddress
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from qwarden.core.errors import InputError, UsageError
 from qwarden.core.files import atomic_write
 from qwarden.detect import archive
-from qwarden.detect.archive import Archived, FlowArchive, Query, replay, search, source_path, sources
+from qwarden.detect.archive import (
+    Archived,
+    FlowArchive,
+    Query,
+    replay,
+    search,
+    source_id,
+    source_path,
+    sources,
+)
 from qwarden.detect.behaviours import KINDS
 from qwarden.detect.model import Scores
 from qwarden.detect.scored import Scored
@@ -34,9 +44,9 @@ def piece(rng: np.random.Generator, source: Path, n: int, first: int = 0) -> Sco
     flows["start_ns"] = np.minimum(flows["start_ns"], flows["end_ns"])
     flows["iat_mean_out"] = rng.random(n)
     named = rng.integers(-1, len(KINDS), n)
-    ones = np.ones(n)
+    ones, threat = np.ones(n), rng.random(n)
     return Scored(
-        str(source), 0, flows, np.zeros((n, 3)), named, Scores(ones, ones, ones, ones), rng.random(n) < 0.2
+        str(source), 0, flows, np.zeros((n, 3)), named, Scores(ones, threat, ones, ones), rng.random(n) < 0.2
     )
 
 
@@ -69,6 +79,9 @@ def test_what_was_scored_comes_back_in_its_order(
         np.concatenate([b.behaviours for b in back]), np.concatenate([p.named for p in pieces])
     )
     assert np.array_equal(np.concatenate([b.told for b in back]), np.concatenate([p.told for p in pieces]))
+    assert np.array_equal(
+        np.concatenate([b.threat for b in back]), np.concatenate([p.scores.threat for p in pieces])
+    )
     assert source_path(tmp_path / "home", id) == capture
 
 
@@ -131,6 +144,39 @@ def test_a_source_read_again_takes_its_own_place(tmp_path: Path, capture: Path) 
     assert search(tmp_path / "home", Query()).flows.size == 50
 
 
+def test_one_capture_at_two_paths_is_one_source(tmp_path: Path) -> None:
+    rng, home = np.random.default_rng(6), tmp_path / "home"
+    content = rng.bytes(5 << 20)
+    for name in ("a.pcap", "copy.pcap"):
+        (tmp_path / name).write_bytes(content)
+        keeper = FlowArchive(home, 64)
+        keeper.scored(piece(rng, tmp_path / name, 40))
+        keeper.ended(str(tmp_path / name))
+    assert search(home, Query()).flows.size == 40
+    (id,) = sources(home)
+    assert source_path(home, id) == tmp_path / "copy.pcap"
+    for other in (b"x" + content[1:], content[:-1] + b"x", content + b"x"):
+        (tmp_path / "copy.pcap").write_bytes(other)
+        assert source_id(str(tmp_path / "copy.pcap")) != id
+    assert source_id(str(tmp_path)) != source_id(str(tmp_path))
+
+
+def test_flows_kept_without_a_score_are_found(tmp_path: Path, capture: Path) -> None:
+    rng, home = np.random.default_rng(7), tmp_path / "home"
+    other = tmp_path / "b.pcap"
+    other.write_bytes(b"another")
+    for path in (capture, other):
+        keeper = FlowArchive(home, 64)
+        keeper.scored(piece(rng, path, 20))
+        keeper.ended(str(path))
+    (file,) = (home / "flows" / source_id(str(capture))).glob("*.parquet")
+    pl.read_parquet(file).drop("threat").write_parquet(file)
+    found = search(home, Query())
+    assert np.isnan(found.threat).sum() == 20
+    (old,) = replay(home, source_id(str(capture)))
+    assert np.isnan(old.threat).all()
+
+
 def test_what_was_cut_off_can_be_read_and_is_replaced(
     tmp_path: Path, capture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,8 +223,8 @@ def test_bad_questions_and_damage_are_named(tmp_path: Path, capture: Path) -> No
 
 
 def test_columns_of_the_archive_are_those_of_a_flow() -> None:
-    assert isinstance(Archived(np.empty(0, FLOW), *(np.empty(0) for _ in range(3))), Archived)
-    assert not {"behaviour", "told", "source"} & set(FLOW.names or ())
+    assert isinstance(Archived(np.empty(0, FLOW), *(np.empty(0) for _ in range(4))), Archived)
+    assert not {"behaviour", "told", "threat", "source"} & set(FLOW.names or ())
 
 
 def test_a_disk_that_takes_no_more_costs_the_flows_and_nothing_else(

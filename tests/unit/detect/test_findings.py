@@ -9,6 +9,7 @@ from qwarden.core.events import Event
 from qwarden.detect.behaviours import KINDS
 from qwarden.detect.evidence import Evidence
 from qwarden.detect.features import FEATURE_NAMES
+from qwarden.detect.feedback.verdicts import narrowest_scope
 from qwarden.detect.findings import QUIET_S, FindingBook
 from qwarden.detect.model import Scores
 from qwarden.detect.scored import Scored
@@ -123,3 +124,30 @@ def test_what_a_finding_remembers_is_bounded() -> None:
     (finding,) = book.close()
     assert finding.flows == 1600
     assert finding.destinations == 256
+
+
+def test_a_reply_among_the_flows_does_not_widen_the_port() -> None:
+    book = new_book()
+    add(book, scan(range(1, 40)))
+    add(book, in_order(failed_syn(src="10.0.0.5", dst="10.0.1.50", port=51_000, at_s=50)))
+    (finding,) = book.close()
+    assert (finding.ports, finding.dst_port, finding.port_share) == (2, 445, 0.975)
+    assert str(narrowest_scope(finding.document())) == "source 10.0.0.5/32, port 445, kind scan_horizontal"
+
+
+def test_two_ports_are_not_one() -> None:
+    book = new_book()
+    add(book, scan(range(1, 40)))
+    add(book, in_order(*[failed_syn(src="10.0.0.5", dst=f"10.0.1.{h}", port=81) for h in range(50, 80)]))
+    (finding,) = book.close()
+    assert (finding.dst_port, finding.port_share) == (445, round(39 / 69, 4))
+    assert str(narrowest_scope(finding.document())) == "source 10.0.0.5/32, kind scan_horizontal"
+
+
+def test_an_exception_from_another_detectors_finding_is_of_its_sort_alone() -> None:
+    finding = {
+        "kind": "reported", "sources": 40, "src_ip": "192.0.2.1", "destinations": 1, "dst_ip": "10.0.0.1",
+        "dst_port": None, "ports": 9, "explanation": {"told": "ET CINS Poor Reputation IP"},
+    }  # fmt: skip
+    scope = "destination 10.0.0.1/32, kind reported: ET CINS Poor Reputation IP"
+    assert str(narrowest_scope(finding)) == scope

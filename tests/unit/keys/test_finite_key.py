@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from qwarden.keys.asymptotic import TSIRELSON, bb84_rate, device_independent_rate, holevo_of_chsh
-from qwarden.keys.finite_key import Acceptance, Counts, bbm92, binary_entropy, decoy_bounds, lim2014
+from qwarden.keys.finite_key import (
+    TERMS,
+    Acceptance,
+    Counts,
+    bbm92,
+    binary_entropy,
+    decoy_bounds,
+    lim2014,
+    serfling,
+)  # fmt: skip
 from qwarden.keys.link import Link, Settings
 from qwarden.keys.measures.theory import VECTORS, Vector, expected_length
 from qwarden.keys.optimise import expected_counts
@@ -100,6 +109,33 @@ def test_pairs_approach_the_asymptotic_rate() -> None:
     assert rates == sorted(rates)
     assert rates[-1] == pytest.approx(bb84_rate(0.02), abs=0.002)
     assert bbm92(0, 10, 0, settings, 0).bits == 0
+
+
+def test_pairs_are_those_of_the_formula_by_hand() -> None:
+    settings = Settings(protocol="e91", eps_sec=1e-10, eps_cor=1e-15)
+    n, k, errors, leak = 50_000, 20_000, 400, 9_000
+    mu = math.sqrt((n + k) / (n * k) * (k + 1) / k * math.log(4 / 1e-10))
+    phi = errors / k + mu
+    entropy = -phi * math.log2(phi) - (1 - phi) * math.log2(1 - phi)
+    by_hand = n * (1 - entropy) - leak - math.log2(2 / 1e-15) - 2 * math.log2(1e10)
+    assert bbm92(n, k, errors, settings, leak).exact == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_few_errors_seen_prove_no_more_than_counting_does() -> None:
+    """None of 200 checked bits wrong: the true rate may still be ln(1/p) / 200 with a chance of p."""
+    for eps in (1e-6, 1e-10):
+        room = serfling(eps, 0.0, 200, 10**6)
+        assert (1 - room) ** 200 <= eps / TERMS
+
+
+def test_vacuum_pulses_count_in_the_paper_alone() -> None:
+    settings = Settings(intensities=(0.5, 0.17, 2e-4), probabilities=(0.7, 0.2, 0.1), key_basis=0.93)
+    counts, _ = expected_counts(1e9, settings, decoy_rates(Link(distance_km=100), settings))
+    leak = 2e8
+    found = decoy_bounds(counts, settings, settings.eps_sec)
+    more = lim2014(counts, settings, leak, vacuum=True).exact - lim2014(counts, settings, leak).exact
+    assert more == pytest.approx(found.s0)
+    assert found.s0 > 1e6
 
 
 def test_counts_that_cannot_be_are_refused() -> None:

@@ -23,7 +23,8 @@ from qwarden.console.pages.words import (
     target_of,
     technique_page,
 )
-from qwarden.detect import REPORTED, score_text
+from qwarden.detect import REPORTED, next_steps, score_text
+from qwarden.detect.feedback.verdicts import verdict_on
 from qwarden.formats.transactions import transaction_text
 
 _MEMBERS = {
@@ -66,6 +67,22 @@ def finding_page(request: Request, board: Board, finding: Mapping[str, Any], fpr
         if judged:
             _features(why)
         _nearest(why)
+        _next(finding, board)
+
+
+def _next(finding: Mapping[str, Any], board: Board) -> None:
+    """Say what people made of it, and what to do now."""
+    said = verdict_on(board.store, finding["id"])
+    with box("section", "card", aria_labelledby="next-title"):
+        text("h2", "What next", id="next-title")
+        with box("dl", "facts"):
+            if said is not None:
+                judged = "An attack" if said.attack else "No attack: what is like it is not told again"
+                _fact("Judged", f"{judged} ({said.author}, {moment(said.time)} UTC: {said.reason})")
+            for what_for, command in next_steps(finding, None if said is None else said.attack):
+                text("dt", sentence(what_for))
+                with box("dd"):
+                    text("code", command)
 
 
 def _context(context: Mapping[str, Any]) -> None:

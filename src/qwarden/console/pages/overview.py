@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fastapi import Request
@@ -23,7 +23,7 @@ from qwarden.console.pages.words import (
     span,
     target_of,
 )
-from qwarden.detect import REPORTED, SEVERITIES
+from qwarden.detect import REPORTED, SEVERITIES, Drift
 
 Refresh = Callable[[], None]
 
@@ -31,6 +31,12 @@ SHOWN: Final = 100
 """Findings shown at once."""
 
 _SOURCES: Final = 12
+_RECENT_S: Final = 86_400
+"""Traffic time of which drift is told."""
+
+_COMPARISONS: Final = 1000
+"""Comparisons that are looked through: an hour of a source is one."""
+
 _PARTS: Final = (
     ("scored", "scored", "looked at by the models"),
     ("suppressed", "suppressed", "of networks that are ignored by the settings"),
@@ -65,14 +71,15 @@ def _account(board: Board) -> Refresh:
             shares = {name: box("span", name) for name, *_ in _PARTS}
         drift = text("p", "", "aside drift")
     shown: Account | None = None
+    looked: tuple[int, Drift | None] | None = None
 
     def refresh() -> None:
-        nonlocal shown
-        said = _drift(board)
-        if drift.text != said:
-            drift.text = said
-            drift.classes(replace=f"aside drift {board.drift.level if board.drift else ''}")
-            drift.set_visibility(bool(said))
+        nonlocal shown, looked
+        if looked != (board.change, board.drift):
+            looked, drifts = (board.change, board.drift), recent_drifts(board)
+            drift.text = drift_text(drifts)
+            drift.classes(replace=f"aside drift {drifts[0].level if drifts else ''}")
+            drift.set_visibility(bool(drifts))
         account = board.account()
         if account == shown:
             return
@@ -89,11 +96,28 @@ def _account(board: Board) -> Refresh:
     return refresh
 
 
-def _drift(board: Board) -> str:
-    """Return how far traffic is from what the model was calibrated on, in words."""
-    found = board.drift
-    if found is None:
+def recent_drifts(board: Board) -> list[Drift]:
+    """Return the newest comparison of each source of the last day of traffic, the worst first."""
+    if board.drift is None:
+        return []
+    since = board.drift.time - _RECENT_S
+    newest: dict[str, Drift] = {}
+    for found in board.store.events(room=Drift.room, kind=Drift.kind, since=since, limit=_COMPARISONS):
+        if isinstance(found, Drift):
+            newest.setdefault(found.source, found)
+    return sorted(newest.values(), key=lambda found: -found.score_psi)
+
+
+def drift_text(drifts: Sequence[Drift]) -> str:
+    """Return in words how far the traffic that moved most is from what the model was calibrated on.
+
+    Parameters
+    ----------
+    drifts : of several sources, the worst first.
+    """
+    if not drifts:
         return ""
+    found = drifts[0]
     said = {
         "none": "Traffic scores as at calibration",
         "moderate": "Scores have moved from those at calibration",
@@ -101,9 +125,11 @@ def _drift(board: Board) -> str:
         "Let the model learn this network (qwarden baseline learn)",
     }[found.level]
     most = next(iter(found.features), "")
+    among = f", the worst of {len(drifts)} sources" if len(drifts) > 1 else ""
     return (
-        f"{said}. Stability index {found.score_psi:.2f} over {plural(found.flows, 'flow')} until "
-        f"{moment(found.time)} UTC; what moved most: {most.replace('_', ' ')}."
+        f"{said}. Stability index {found.score_psi:.2f} over {plural(found.flows, 'flow')} of "
+        f"{last_part(found.source)}{among}, until {moment(found.time)} UTC; what moved most: "
+        f"{most.replace('_', ' ')}."
     )
 
 

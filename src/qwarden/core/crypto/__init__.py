@@ -9,6 +9,7 @@ here stores a key or draws one: that is `core.keysupply`. Read in this order:
 - `wrapping`    secrets sealed under a key and a context (AES-256-GCM, ChaCha20-Poly1305)
 - `postquantum` ML-DSA-65 signatures, ML-KEM-768 key exchange
 - `merkle`      an append-only log with short proofs that nothing was changed (RFC 9162)
+- `certificates` X.509 certificates, self-signed or by an own authority (RFC 5280)
 
 `core.signing` holds the Ed25519 key that signs models. It stays plain Ed25519: a model's signature is
 checked when the model is loaded and may be made anew at any time. What must still be believed when quantum

@@ -70,13 +70,14 @@ class PreSharedPool:
         self._ledgers: dict[str, _Ledger] = {}
         self._lock = threading.Lock()
 
-    def add(self, peer: str, material: bytes) -> str:
+    def add(self, peer: str, material: bytes, origin: str = PRE_SHARED) -> str:
         """Take in key material; return its id, which is the same at the other end.
 
         Parameters
         ----------
         material : an even number of bytes, at least 64, from a good source of randomness, known to the two
             ends alone. Half of it is for each end to draw.
+        origin : what it comes from, if it was not brought by hand; keys drawn from it say so.
 
         Raises
         ------
@@ -102,7 +103,9 @@ class PreSharedPool:
             # The file first: without its line it is never drawn from, and may be added again.
             atomic_write(pool, material, 0o600)
             sync_folder(self._folder)
-            ledger.commit({"did": "add", "part": id, "bytes": len(material), "own": self._own})
+            ledger.commit(
+                {"did": "add", "part": id, "bytes": len(material), "own": self._own, "origin": origin}
+            )
         return id
 
     def draw(self, bits: int, purpose: str, peer: str) -> Key:
@@ -116,7 +119,7 @@ class PreSharedPool:
                     return ledger.release("draw", part, part.next, bits // 8, purpose)
         raise KeyExhausted(peer, bits, 8 * max(left, default=0))
 
-    def fetch(self, id: str, purpose: str, peer: str) -> Key:
+    def fetch(self, id: str, purpose: str, peer: str, bits: int | None = None) -> Key:
         """Give out the key that `peer` drew under this id; see the contract."""
         found = _KEY_ID.fullmatch(id)
         with self._open(peer) as ledger:
@@ -124,6 +127,8 @@ class PreSharedPool:
             if not found or part is None:
                 raise KeySupplyError(f"keys shared with {peer}: there is no key {id[:60]!r}")
             first, size = int(found[2]), int(found[3])
+            if bits is not None and 8 * size != bits:
+                raise KeySupplyError(f"keys shared with {peer}: {id} has {8 * size} bits, not {bits}")
             if not part.is_peers(first, size):
                 raise KeySupplyError(f"keys shared with {peer}: {id} is not one that {peer} draws")
             if part.fetched_any(first, size):
@@ -171,6 +176,7 @@ class _Part:
     size: int
     next: int
     end: int
+    origin: str = PRE_SHARED
     fetched: list[tuple[int, int]] = field(default_factory=list)  # sorted, disjoint
 
     def is_peers(self, first: int, size: int) -> bool:
@@ -229,7 +235,7 @@ class _Ledger:
             raise KeyReused(
                 f"{self._pool(part.id)}: bytes {first} on were given out before: the ledger is older"
             )
-        return Key(f"{part.id}.{first}.{size}", material, PRE_SHARED)
+        return Key(f"{part.id}.{first}.{size}", material, part.origin)
 
     def entries(self) -> list[dict[str, Any]]:
         """Return all entries."""
@@ -262,7 +268,8 @@ class _Ledger:
             if entry["own"] != self._own:
                 raise KeySupplyError(f"{self._path}: belongs to {entry['own']}, not to {self._own}")
             start = 0 if self._own < self._peer else size // 2
-            self.parts[id] = _Part(id, size, start, start + size // 2)
+            origin = str(entry.get("origin", PRE_SHARED))
+            self.parts[id] = _Part(id, size, start, start + size // 2, origin)
         else:
             self.parts[id].note(entry["did"], int(entry["first"]), size)
         self._lines += 1

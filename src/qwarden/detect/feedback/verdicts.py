@@ -1,20 +1,22 @@
 """An analyst's verdict on a finding: it was an attack, or it was not.
 
 A finding that was none is dismissed: an entry of the ignore list, of the narrowest scope that covers it
-(source, destination, port and kind, as far as the finding has but one of each), holds back what would be
-raised for the same reason. It stands on record with its reason, may expire, and can be removed. Who says
-later that it was an attack after all takes that exception back.
+(source, destination, port and kind, as far as the finding has but one of each; a port that nearly all of its
+flows share counts as one), holds back what would be raised for the same reason. It stands on record with its
+reason, may expire, and can be removed. Who says later that it was an attack after all takes that exception
+back.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from qwarden.core.events import Event
 from qwarden.core.lists import IGNORE, ListEntry, Scope
 from qwarden.detect.lookup import find_finding
+from qwarden.detect.reported import TOLD, reported_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from qwarden.core.bus import Bus
     from qwarden.core.lists import Lists
     from qwarden.core.store import Store
+
+NEARLY_ALL: Final = 0.9
+"""Share of a finding's flows from which their port is its port: a reply may stand among them as a flow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +139,13 @@ def narrowest_scope(finding: Mapping[str, Any]) -> Scope:
     ...                      "dst_ip": "10.0.1.1", "dst_port": 22, "ports": 1}))
     'source 10.0.0.5/32, port 22, kind guessing'
     """
-    one_port = finding["dst_port"] is not None and finding["ports"] == 1
+    one_port = finding["ports"] == 1 or finding.get("port_share", 0.0) >= NEARLY_ALL
+    told = finding.get("explanation", {}).get(TOLD)
     return Scope(
         source=finding["src_ip"] if finding["sources"] == 1 else None,
         destination=finding["dst_ip"] if finding["destinations"] == 1 else None,
         port=finding["dst_port"] if one_port else None,
-        kind=finding["kind"],
+        kind=finding["kind"] if told is None else reported_kind(told),
     )
 
 

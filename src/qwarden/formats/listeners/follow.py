@@ -421,6 +421,8 @@ class FollowListener:
                     trail = Trail(os.fstat(stream.fileno()))
                     yield from self._rest(source.read, trail)
                     self._done.append(trail.place)
+            # Cut meanwhile: the copy of what was open, which was passed over, is all there is of it.
+            again = again or not holds(fd, ours)
 
     def _is_known(self, path: Path, ours: Place) -> bool:
         """Whether a file is the one that is open, or one that was read, or a copy of one of them."""

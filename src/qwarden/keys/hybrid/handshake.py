@@ -13,6 +13,7 @@ Source: ETSI TS 103 744 V1.2.1; FIPS 203, FIPS 204, RFC 7748; the article's "qua
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from qwarden.core import strict
 from qwarden.core.crypto.postquantum import MLDSAKey, MLKEMKey, mldsa_verify, mlkem_encapsulate
-from qwarden.core.errors import InputError, KeySupplyError, QwardenError
+from qwarden.core.errors import InputError, KeyReused, KeySupplyError, QwardenError
 from qwarden.core.events import Event
 from qwarden.core.files import canonical_json
 from qwarden.core.keysupply import Key, KeySupply
@@ -81,13 +82,17 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Offer:
-    """What either end says; the responder's ``kem`` is a ciphertext, the initiator's a public key."""
+    """What either end says; the responder's ``kem`` is a ciphertext, the initiator's a public key.
+
+    ``answers`` is the hash of the offer that is answered, empty in an offer.
+    """
 
     sender: str
     receiver: str
     mode: str
     quantum_key_id: str
     nonce: str
+    answers: str
     x25519: str
     kem: str
 
@@ -141,7 +146,9 @@ class Initiator:
             There is no quantum key, and a downgrade is not allowed.
         """
         self._quantum = self._end.draw()
-        offered = self._end.say(self._quantum, self._x25519.public_key().public_bytes_raw(), self._kem.public)
+        offered = self._end.say(
+            self._quantum, self._x25519.public_key().public_bytes_raw(), self._kem.public, answers=""
+        )
         self._offer = offered
         return offered
 
@@ -157,15 +164,19 @@ class Initiator:
             raise HandshakeRefused("an answer without an offer")
         offer, self._offer = self._offer, None
         theirs = self._end.hear(answer)
-        id = self._quantum.id if self._quantum else ""
+        if theirs.answers != _digest(offer):
+            raise HandshakeRefused(f"{theirs.sender}: answers another offer")
         quantum = self._quantum
         if theirs.mode == "pqc" and quantum is not None:
             self._end.downgraded("the peer could not fetch the quantum key")
             quantum = None
-        elif theirs.quantum_key_id != id:
-            raise HandshakeRefused(f"{theirs.sender}: answers another offer")
-        classical = self._x25519.exchange(_x25519(theirs.x25519))
-        post_quantum = self._kem.decapsulate(_bytes(theirs.kem))
+        elif theirs.quantum_key_id != (quantum.id if quantum else ""):
+            raise HandshakeRefused(f"{theirs.sender}: answers with another quantum key")
+        try:
+            classical = self._x25519.exchange(_x25519(theirs.x25519))
+            post_quantum = self._kem.decapsulate(_bytes(theirs.kem))
+        except (ValueError, InputError) as error:
+            raise HandshakeRefused(f"{theirs.sender}: {error}") from error
         return self._end.session(
             quantum, classical, post_quantum, Messages(initiator=offer, responder=answer)
         )
@@ -197,14 +208,21 @@ class Responder:
             The offer is not the peer's, or wants a downgrade that is not allowed.
         """
         theirs = self._end.hear(offer)
+        if theirs.answers:
+            raise HandshakeRefused(f"{theirs.sender}: an answer where an offer was due")
         quantum = self._end.fetch(theirs)
         private = X25519PrivateKey.generate()
-        classical = private.exchange(_x25519(theirs.x25519))
         try:
+            classical = private.exchange(_x25519(theirs.x25519))
             encapsulated = mlkem_encapsulate(_bytes(theirs.kem))
-        except InputError as error:
+        except (ValueError, InputError) as error:
             raise HandshakeRefused(f"{theirs.sender}: {error}") from error
-        answer = self._end.say(quantum, private.public_key().public_bytes_raw(), encapsulated.ciphertext)
+        answer = self._end.say(
+            quantum,
+            private.public_key().public_bytes_raw(),
+            encapsulated.ciphertext,
+            answers=_digest(offer),
+        )
         messages = Messages(initiator=offer, responder=answer)
         return answer, self._end.session(quantum, classical, encapsulated.secret, messages)
 
@@ -240,7 +258,9 @@ class _End:
             self.downgraded("there is no quantum link")
             return None
         try:
-            return self.supply.fetch(theirs.quantum_key_id, PURPOSE, self.peer)
+            return self.supply.fetch(theirs.quantum_key_id, PURPOSE, self.peer, bits=QUANTUM_BITS)
+        except KeyReused as error:  # an offer that was repeated, no want of keys
+            raise HandshakeRefused(f"{theirs.sender}: {error}") from error
         except KeySupplyError as error:
             self.downgraded(str(error))
             return None
@@ -251,7 +271,7 @@ class _End:
             raise HandshakeRefused(f"no quantum key shared with {self.peer}: {cause}")
         self.publish(HybridDowngraded(time=self.now(), own=self.own, peer=self.peer, cause=cause))
 
-    def say(self, quantum: Key | None, x25519: bytes, kem: bytes) -> bytes:
+    def say(self, quantum: Key | None, x25519: bytes, kem: bytes, *, answers: str) -> bytes:
         """Write and sign a message."""
         offer = _Offer(
             sender=self.own,
@@ -259,6 +279,7 @@ class _End:
             mode="qkd+pqc" if quantum else "pqc",
             quantum_key_id=quantum.id if quantum else "",
             nonce=secrets.token_hex(NONCE_BYTES),
+            answers=answers,
             x25519=x25519.hex(),
             kem=kem.hex(),
         )
@@ -301,6 +322,10 @@ class _End:
             origin=quantum.origin if quantum else "",
             quantum_key_id=quantum.id if quantum else "",
         )
+
+
+def _digest(message: bytes) -> str:
+    return hashlib.sha256(message).hexdigest()
 
 
 def _bytes(text: str) -> bytes:

@@ -112,7 +112,7 @@ def expected_length(vector: Vector, *, clip: bool) -> KeyLength:
     leak = 1.16 * binary_entropy(qber) * vector.key_bits
     bits = vector.key_bits
     for _ in range(200):
-        found = lim2014(counts, settings, leak, eps_sec=1e-15 * bits, clip=clip)
+        found = lim2014(counts, settings, leak, eps_sec=1e-15 * bits, clip=clip, vacuum=True)
         if found.exact <= 0 or math.isclose(found.exact, bits, rel_tol=1e-14):
             return found
         bits = found.exact

@@ -5,7 +5,7 @@ key, they show each other all their bits, to learn what was wrong, and give up. 
 towards Alice's, they compare hashes, look at the whole of what the block has shown (`inspect`: the monitor),
 and shorten the key to what is secret. Three seals end it: Alice's with the matrix, Bob's when he has
 stored the key, Alice's when she has. Every bit that was disclosed stands in the ledger; both ends count
-on their own, and a difference ends the block.
+on their own, and where the length follows from the counts, a difference ends the block.
 
 Start reading at `alice_block`; `bob_block` is its mirror image.
 """
@@ -33,7 +33,7 @@ from qwarden.keys.party.channel import Aborted, Channel
 from qwarden.keys.party.messages import Detected, Kind, Sifted, malformed
 from qwarden.keys.party.sifting import Sift
 from qwarden.keys.party.transport import LinkLost
-from qwarden.keys.reconciliation import Reconciled, cascade
+from qwarden.keys.reconciliation import Alice, Bob, Reconciled, cascade, ldpc
 from qwarden.keys.records import Bits, Detections, Preparations, Telemetry
 
 Inspect = Callable[[Observables], str]
@@ -61,7 +61,7 @@ class Terms:
     settings: Settings
     reconciler: Literal["cascade", "ldpc"] = "cascade"
     variant: str = "lean"
-    acceptance: Acceptance | None = None
+    acceptance: Callable[[Settings], Acceptance] | None = None
 
     def length(self, sift: Sift, leak_bits: int) -> KeyLength:
         """Return how long the key of a block may be."""
@@ -70,8 +70,9 @@ class Terms:
             return bbm92(int(sift.detected[0].sum()), check, errors, self.settings, leak_bits)
         if self.acceptance is None:
             return lim2014(sift.counts, self.settings, leak_bits)
-        found = self.acceptance.length(self.settings)
-        refused = self.acceptance.refuses(sift.counts, self.settings, leak_bits)
+        acceptance = self.acceptance(self.settings)
+        found = acceptance.length(self.settings)
+        refused = acceptance.refuses(sift.counts, self.settings, leak_bits)
         return replace(found, bits=0) if refused else found
 
 
@@ -220,7 +221,7 @@ def _alice(
     _estimate(channel, at, sift, terms, first=False)
 
     at.stage = "reconciliation"
-    end = cascade.alice(sift.key, seed=_seed(id))
+    end = _answering(sift, terms, id)
     while True:
         message = channel.receive(Kind.ASK, Kind.RECONCILED)
         if message.kind is Kind.RECONCILED:
@@ -289,13 +290,15 @@ def _bob(
         raise malformed(f"a hash of {8 * len(theirs)} bits, {bits_of_hash} were due")
     at.ledger.note("verification", bits_of_hash)
     same = secrets.compare_digest(verification.key_hash(done.bits, point, bits_of_hash), theirs)
-    channel.send(Kind.CHECKED, bytes([same]))
     if not same:
+        channel.send(Kind.CHECKED, b"\0")
         raise Aborted("the keys differ after reconciliation", by=channel.own)
 
+    # Before Alice hears that the keys are the same: she would shorten hers for nothing.
     at.stage = "inspection"
     if why := _look(at, record, seen, sift, terms, inspect):
         raise Aborted(why, by=channel.own)
+    channel.send(Kind.CHECKED, b"\1")
     length = _length(channel, at, sift, terms)
     _, body = channel.open(Kind.SEAL)
     seed_bits = _seed_bits(length, sift)
@@ -366,7 +369,7 @@ def _exchange_bits(channel: Channel, key: Bits, *, first: bool) -> Bits:
 
 def _ask(channel: Channel, sift: Sift, terms: Terms, id: bytes) -> Reconciled:
     """Correct Bob's key by asking Alice."""
-    bob = cascade.bob(sift.key, sift.check_qber, seed=_seed(id), variant=terms.variant)
+    bob = _asking(sift, terms, id)
     try:
         request = next(bob)
         while True:
@@ -375,6 +378,18 @@ def _ask(channel: Channel, sift: Sift, terms: Terms, id: bytes) -> Reconciled:
     except StopIteration as stop:
         done: Reconciled = stop.value
         return done
+
+
+def _asking(sift: Sift, terms: Terms, id: bytes) -> Bob:
+    if terms.reconciler == "ldpc":
+        return ldpc.bob(sift.key, sift.check_qber, seed=_seed(id))
+    return cascade.bob(sift.key, sift.check_qber, seed=_seed(id), variant=terms.variant)
+
+
+def _answering(sift: Sift, terms: Terms, id: bytes) -> Alice:
+    if terms.reconciler == "ldpc":
+        return ldpc.alice(sift.key, seed=_seed(id))
+    return cascade.alice(sift.key, seed=_seed(id))
 
 
 def _count(at: _Progress, sift: Sift, errors: npt.NDArray[np.int64], leak_bits: int) -> None:

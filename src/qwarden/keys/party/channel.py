@@ -20,7 +20,7 @@ from qwarden.core.crypto.tags import KEY_BITS, TAG_BITS, TagKey
 from qwarden.core.errors import KeySupplyError, QwardenError
 from qwarden.core.keysupply import KeySupply
 from qwarden.keys.party.messages import Kind, Message, decode, malformed
-from qwarden.keys.party.transport import Transport
+from qwarden.keys.party.transport import LinkLost, Transport
 
 TIMEOUT_S: Final = 30.0
 PURPOSE: Final = "key exchange"
@@ -99,8 +99,8 @@ class Channel:
         LinkLost
             Nothing came in time.
         """
-        frame = self._transport.receive(self._timeout_s)
         try:
+            frame = self._transport.receive(self._timeout_s)
             message = decode(frame)
             if message.block != self._block:
                 raise malformed("a message of another block")
@@ -108,6 +108,8 @@ class Channel:
                 raise malformed(f"message {message.number} where {self._received} was due")
             if message.kind is not Kind.ABORT and message.kind not in kinds:
                 raise malformed(f"{message.kind.name} where {kinds[0].name} was due")
+        except LinkLost:
+            raise
         except QwardenError as error:
             raise Aborted(str(error), by=self.own, tampered=True) from error
         self._received += 1
@@ -153,11 +155,9 @@ class Channel:
         except (struct.error, UnicodeDecodeError, QwardenError) as error:
             raise Aborted(f"a sealed message is malformed: {error}", by=self.own, tampered=True) from error
         try:
-            key = self._supply.fetch(id, PURPOSE, self.peer)
+            key = self._supply.fetch(id, PURPOSE, self.peer, bits=KEY_BITS)
         except KeySupplyError as error:
             raise Aborted(f"a tag's key: {error}", by=self.own, tampered=True) from error
-        if key.bits != KEY_BITS:
-            raise Aborted(f"a tag's key of {key.bits} bits", by=self.own, tampered=True)
         self.tag_bits += KEY_BITS
         text = self._transcript(self.peer, listened, said, message.kind, sealed)
         if not TagKey(key.material).verify(text, tag):

@@ -43,6 +43,9 @@ class Kind(IntEnum):
     REVEAL = 14  # both: all bits of a key that is dead, to learn what was wrong
 
 
+_KINDS: Final = frozenset(int(kind) for kind in Kind)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A message as it came."""
@@ -68,7 +71,7 @@ def decode(frame: bytes) -> Message:
     if len(frame) < _HEAD.size:
         raise malformed(f"{len(frame)} bytes, a head has {_HEAD.size}")
     mark, version, kind, block, number = _HEAD.unpack_from(frame)
-    if mark != _MARK or version != VERSION or kind not in set(Kind):
+    if mark != _MARK or version != VERSION or kind not in _KINDS:
         raise malformed("no message of this version")
     return Message(kind=Kind(kind), block=block, number=number, body=frame[_HEAD.size :])
 
@@ -177,7 +180,8 @@ def _pack2(values: npt.NDArray[np.uint8]) -> bytes:
     padded = np.zeros(-(-values.size // 4) * 4, dtype=np.uint8)
     padded[: values.size] = values
     shifts = np.array([6, 4, 2, 0], dtype=np.uint8)
-    return np.bitwise_or.reduce(padded.reshape(-1, 4) << shifts, axis=1).tobytes()
+    packed: npt.NDArray[np.uint8] = np.bitwise_or.reduce(padded.reshape(-1, 4) << shifts, axis=1)
+    return packed.tobytes()
 
 
 class _Reader:

@@ -32,9 +32,10 @@ from qwarden.keys.link import Settings
 from qwarden.keys.party.addresses import Address, connect
 from qwarden.keys.party.block import Block, Inspect, Terms, alice_block, bob_block
 from qwarden.keys.party.channel import Aborted
+from qwarden.keys.party.messages import Kind
 from qwarden.keys.party.resume import Deliver
 from qwarden.keys.party.session import Place, Proposal, Session, WrongPeer, greet_alice, receive_bob
-from qwarden.keys.party.transport import LinkLost, SocketTransport
+from qwarden.keys.party.transport import FRAME_MOST, LinkLost, SocketTransport
 from qwarden.keys.reconciliation import cascade, choose
 from qwarden.keys.records import Detections
 
@@ -45,6 +46,11 @@ WAITING_MOST: Final = 64
 """Kept blocks that nobody takes in; then the link rests."""
 PAUSE_LEAST_S: Final = 0.05
 PAUSE_MOST_S: Final = 15.0
+FAREWELL_S: Final = 10.0
+STRANGER_MOST: Final = 1 << 16
+"""Longest frame that is taken in from an end that has not shown who it is."""
+REFUSALS_MOST: Final = 3
+"""Greetings refused one after the other before Bob believes that he is not wanted."""
 TYPICAL_QBER: Final = 0.02
 """For choosing how to reconcile before a block's own rate is known."""
 
@@ -115,18 +121,8 @@ class _Node:
             self.account.secret_bits += int(block.key.size)
             return
         self.account.aborted += 1
-        if cause := self._alarm(block, session):
+        if cause := block.reason if block.tampered else block.alarm:
             self._warn(cause, block.id, tampered=block.tampered)
-
-    def _alarm(self, block: Block, session: Session) -> str:
-        """What was seen that no honest link shows; empty if the block held too little, or the line broke.
-
-        While sealing, Bob gives up for one reason alone: what his detectors have shown.
-        """
-        if block.tampered:
-            return block.reason
-        by_bob = block.stage == "sealing" and not session.line.broke
-        return block.alarm or (f"{self.place.peer}: {block.reason}" if by_bob else "")
 
     def _warn(self, cause: str, block: str, *, tampered: bool) -> None:
         self.account.alarms += 1
@@ -296,21 +292,35 @@ class AliceNode(_Node):
                 continue
             stream.settimeout(self.place.timeout_s)
             address = self.fibre()
+            transport = SocketTransport(stream, most=STRANGER_MOST)
             try:
-                self._open = receive_bob(SocketTransport(stream), self.place, address)
+                self._open = receive_bob(transport, self.place, address)
             except (WrongPeer, Aborted, LinkLost) as error:
                 self._greeting_failed(error)
+                continue
+            transport.most = FRAME_MOST
+            if self._open.alarm:
+                self._warn(f"{self.place.peer}: {self._open.alarm}", "", tampered=False)
         if self.stop.is_set():
             raise _Stopped
         return self._open
 
     def _bid_farewell(self, reason: str) -> None:
-        """Tell Bob that there is no more; he may have gone."""
-        deadline = threading.Timer(10.0, self.stop.set)
+        """Tell Bob that there is no more, and wait until he goes; he may be gone, or in doubt."""
+        deadline = threading.Timer(FAREWELL_S, self.stop.set)
         deadline.start()
+        nothing = parameters_of(self.place.terms.settings)
         try:
-            nothing = parameters_of(self.place.terms.settings)
-            self._session().propose(Proposal(parameters=nothing, reason=reason))
+            while True:
+                try:
+                    session = self._session()
+                    session.propose(Proposal(parameters=nothing, reason=reason))
+                    session.channel.receive(Kind.HELLO)
+                except LinkLost:
+                    return
+                except Aborted as error:  # the last block is in doubt: he comes back to ask
+                    log.info("%s: %s", self.place.link, error)
+                    self._close()
         except (QwardenError, OSError) as error:
             log.info("%s: nobody to tell that this is the end: %s", self.place.link, error)
         finally:
@@ -330,12 +340,15 @@ class BobNode(_Node):
     ----------
     alice : where she listens.
     inspect : the monitor.
+    expect : tells it the settings of the block that comes.
     fibre : where the apparatus listens; None: where Alice says.
     """
 
     alice: Address
     inspect: Inspect
+    expect: Callable[[Settings], None] = lambda _: None
     fibre: Address | None = None
+    _untold: str = ""
 
     def run(self, blocks: int | None = None) -> Account:
         """Follow Alice until she has no more blocks, `blocks` were accepted, or told to stop.
@@ -345,23 +358,29 @@ class BobNode(_Node):
         BacktrackExhausted
             She gave up.
         WrongPeer
-            Who listens there is not Alice, or holds other terms.
+            Who listens there refuses him: it is not Alice, or holds other terms.
         KeySupplyError
             No key is left for tags, or keys cannot be stored.
         """
         self._take_in()
+        refusals = 0
         while not self.stop.is_set() and (blocks is None or self.account.accepted < blocks):
             try:
                 session = self._session()
-            except (Aborted, LinkLost) as error:
+            except (WrongPeer, Aborted, LinkLost) as error:
+                refusals = 0 if isinstance(error, LinkLost) else refusals + 1
+                if refusals == REFUSALS_MOST:  # one may be somebody's between; these are Alice's word
+                    raise WrongPeer(str(error)) from error
                 self._greeting_failed(error)
                 continue
+            refusals = 0
             try:
                 if self._follow(session, blocks):
                     break
             except (LinkLost, Aborted) as error:
                 log.warning("%s: %s", self.place.link, error)
                 if isinstance(error, Aborted) and error.tampered:
+                    session.channel.abort(error.reason)
                     self._warn(error.reason, "", tampered=True)
                 self._rest()
             finally:
@@ -370,7 +389,9 @@ class BobNode(_Node):
 
     def _session(self) -> Session:
         transport = connect(self.alice, self.place.timeout_s)
-        session = greet_alice(transport, self.place, self.fibre)
+        transport.most = STRANGER_MOST
+        session = greet_alice(transport, self.place, self.fibre, self._untold)
+        self._untold, transport.most = "", FRAME_MOST
         self._take_in()
         return session
 
@@ -386,6 +407,7 @@ class BobNode(_Node):
             block = self._block(session, proposal, settings)
             self._tell(block, proposal.attempt, settings, session)
             if not block.accepted:
+                self._untold = block.alarm
                 self._rest()
                 return False
             self.place.journal.settle(self.place.peer, [block.id])
@@ -403,6 +425,7 @@ class BobNode(_Node):
             provenance = self._provenance(block, session)
             self.place.journal.hold(provenance, _bytes(block), proposal.replenish)
 
+        self.expect(settings)
         terms = _at_distance(replace(self.place.terms, settings=settings), session.round_trip_s)
         return bob_block(session.channel, id, record, telemetry, terms, inspect=self.inspect, store=hold)
 

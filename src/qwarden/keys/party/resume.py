@@ -144,7 +144,7 @@ class BlockJournal:
             head = replenish_bytes(len(material), replenish)
             if head:
                 with suppress(KeyReused):  # a crash came after it
-                    pool.add(peer, material[:head])
+                    pool.add(peer, material[:head], origin)
             with suppress(KeyReused):
                 deliver(
                     Provenance(block=id, peer=peer, origin=origin, method=method, epsilon=epsilon),

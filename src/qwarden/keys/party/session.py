@@ -1,10 +1,10 @@
 """A connection between the two ends: who is there, on what terms, and what became of the last blocks.
 
-Both say hello: version, names, a digest of the terms. Bob then names the blocks that he holds in doubt, Alice
-answers which of them she has kept; both are sealed, so what was said before is authenticated too, and who
-cannot seal is nobody. Between blocks Alice proposes the next one, sealed as well: its id, its attempt, and
-which settings a retry changed. A block that was not accepted ends the connection: the next one begins with
-nothing in flight.
+Both say hello: version, names, a digest of the terms. Bob then names the blocks that he holds in doubt, and
+what alarmed him in the last one; Alice answers which blocks she has kept. Both are sealed, so what was said
+before is authenticated too, and who cannot seal is nobody. Between blocks Alice proposes the next one, sealed
+as well: its id, its attempt, and which settings a retry changed. A block that was not accepted ends the
+connection: the next one begins with nothing in flight.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from qwarden.core import strict
-from qwarden.core.errors import QwardenError
+from qwarden.core.errors import InputError, QwardenError, UsageError
 from qwarden.core.files import Json, canonical_json, sha256
 from qwarden.core.keysupplies.preshared import PreSharedPool
 from qwarden.keys.exchange import BLOCK_MOST, KEY_BASIS_LEAST
@@ -29,6 +29,8 @@ from qwarden.keys.party.messages import Kind
 from qwarden.keys.party.resume import BlockJournal
 from qwarden.keys.party.transport import LinkLost, Transport
 
+ALARM_MOST: Final = 300
+"""Characters of an alarm that Bob tells."""
 GREETING_S: Final = 10.0
 """How long a stranger may be silent."""
 BETWEEN: Final = bytes(16)
@@ -126,12 +128,14 @@ class Session:
     Parameters
     ----------
     round_trip_s : of the public channel as Bob measured it; 0 at Alice's end.
+    alarm : what Bob saw in the last block, as he tells Alice; empty if nothing, and at his end.
     """
 
     channel: Channel
     line: Line
     fibre: FibreEnd
     round_trip_s: float = 0.0
+    alarm: str = ""
 
     def propose(self, proposal: Proposal) -> None:
         """Say what comes next."""
@@ -185,20 +189,23 @@ def receive_bob(transport: Transport, place: Place, fibre: Address) -> Session:
         _check(place, _object(channel.receive(Kind.HELLO).body))
         channel.send(Kind.HELLO, _hello(place, str(fibre)))
         _, body = channel.open(Kind.RESUME)
-        kept = place.journal.kept(place.peer, _ids(body))
-        channel.seal(Kind.RESUME, canonical_json(kept))
+        told = _object(body)
+        kept = place.journal.kept(place.peer, _ids(told.get("pending")))
+        channel.seal(Kind.RESUME, canonical_json({"kept": kept}))
         line.patience_s = math.inf
-        return Session(channel=channel, line=line, fibre=FibreEnd(fibre, "alice"))
+        alarm = "".join(c for c in str(told.get("alarm", ""))[:ALARM_MOST] if c.isprintable())
+        return Session(channel=channel, line=line, fibre=FibreEnd(fibre, "alice"), alarm=alarm)
     except (QwardenError, ValueError) as error:
         raise _refused(channel, error) from error
 
 
-def greet_alice(transport: Transport, place: Place, fibre: Address | None) -> Session:
+def greet_alice(transport: Transport, place: Place, fibre: Address | None, alarm: str = "") -> Session:
     """Open a session as Bob, on a connection to Alice.
 
     Parameters
     ----------
     fibre : where the apparatus listens; None: where Alice says.
+    alarm : what he saw in the last block and has not told yet.
 
     Raises
     ------
@@ -213,10 +220,10 @@ def greet_alice(transport: Transport, place: Place, fibre: Address | None) -> Se
         round_trip_s = time.perf_counter() - start
         _check(place, hello)
         end = FibreEnd(fibre or parse_address(str(hello["fibre"])), "bob")
-        doubtful = place.journal.pending(place.peer)
-        channel.seal(Kind.RESUME, canonical_json(doubtful))
+        told: Json = {"pending": place.journal.pending(place.peer), "alarm": alarm[:ALARM_MOST]}
+        channel.seal(Kind.RESUME, canonical_json(told))
         _, body = channel.open(Kind.RESUME)
-        place.journal.settle(place.peer, _ids(body))
+        place.journal.settle(place.peer, _ids(_object(body).get("kept")))
         line.patience_s = math.inf
         return Session(channel=channel, line=line, fibre=end, round_trip_s=round_trip_s)
     except (QwardenError, ValueError) as error:
@@ -235,9 +242,11 @@ def _refused(channel: Channel, error: Exception) -> QwardenError:
     if not isinstance(error, Aborted | LinkLost):
         channel.abort(str(error))
     channel.close()
-    if isinstance(error, QwardenError):
-        return error
-    return Aborted(f"a greeting is malformed: {error}", by=channel.own, tampered=True)
+    if isinstance(error, InputError | UsageError | ValueError):
+        malformed = isinstance(error, ValueError)
+        return Aborted(f"a greeting is no good: {error}", by=channel.own, tampered=malformed)
+    assert isinstance(error, QwardenError)
+    return error
 
 
 def _hello(place: Place, fibre: str) -> bytes:
@@ -269,8 +278,7 @@ def _check_parameters(parameters: dict[str, Json], settings: Settings) -> None:
         raise ValueError("another share of the key basis")
 
 
-def _ids(body: bytes) -> list[str]:
-    ids = json.loads(body)
+def _ids(ids: object) -> list[str]:
     if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
         raise ValueError("expected ids of blocks")
     return ids

@@ -57,12 +57,18 @@ def answer_detections(
     heard: Detected, record: Preparations | Detections, telemetry: Telemetry
 ) -> tuple[Sifted, Bits]:
     """Return Alice's answer, and her bits for each detection that she has something for (n,)."""
-    at = np.searchsorted(record.index, heard.index)
-    at[at == record.index.size] = 0
-    present = (
-        record.index[at] == heard.index if record.index.size else np.zeros(heard.index.size, dtype=np.bool_)
-    )
-    mine = at[present]
+    mine: npt.NDArray[np.int64] | slice
+    if np.array_equal(record.index, heard.index):  # as under BB84, where she sees to no others
+        present, mine = np.ones(heard.index.size, dtype=np.bool_), slice(None)
+    else:
+        at = np.searchsorted(record.index, heard.index)
+        at[at == record.index.size] = 0
+        present = (
+            record.index[at] == heard.index
+            if record.index.size
+            else np.zeros(heard.index.size, dtype=np.bool_)
+        )
+        mine = at[present]
     basis, bit = record.basis[mine], record.bit[mine]
     intensity = record.intensity[mine] if isinstance(record, Preparations) else np.zeros_like(basis)
     told = disclosed(basis, heard.basis[present])
@@ -79,30 +85,38 @@ def sift(protocol: Protocol, heard: Detected, answer: Sifted, bits: Bits) -> Sif
     ----------
     bits : this end's bits of the detections that Alice has something for (n,).
     """
-    bob_basis = heard.basis[answer.present]
+    present = answer.present
+    bob_basis = heard.basis if present.all() else heard.basis[present]
     alice_basis, intensity = answer.basis, answer.intensity
     told = disclosed(alice_basis, bob_basis)
+    in_key = (alice_basis | bob_basis) == int(Basis.Z)
     # Bob told his bits of all detections outside Z; those that Alice answered are among them.
-    bob_told = np.zeros(heard.basis.size, dtype=np.uint8)
-    bob_told[heard.basis != Basis.Z] = heard.bits
-    differ = np.zeros(bob_basis.size, dtype=np.bool_)
-    differ[told] = bob_told[answer.present][told] != answer.bits
-    in_key = (alice_basis == Basis.Z) & (bob_basis == Basis.Z)
-    in_check = (alice_basis == Basis.X) & (bob_basis == Basis.X)
+    answered = np.zeros(heard.basis.size, dtype=np.bool_)
+    answered[present] = told
+    differ = heard.bits[answered[heard.basis != int(Basis.Z)]] != answer.bits
+    alice_told, bob_told = alice_basis[told], bob_basis[told]
+    in_check = bob_told == int(Basis.X)  # where Bob has X and Alice has told, she has X too
+    checked = intensity[told][in_check]
+    key_intensity = intensity[in_key]
     return Sift(
         key=bits[in_key],
-        key_intensity=intensity[in_key],
-        detected=np.stack([np.bincount(intensity[rows], minlength=3) for rows in (in_key, in_check)]),
-        check_errors=np.bincount(intensity[in_check & differ], minlength=3),
-        tests=_tests(alice_basis, bob_basis, differ) if protocol == "e91" else None,
+        key_intensity=key_intensity,
+        detected=np.stack([_by_intensity(key_intensity), _by_intensity(checked)]),
+        check_errors=_by_intensity(checked[differ[in_check]]),
+        tests=_tests(alice_told, bob_told, differ) if protocol == "e91" else None,
     )
+
+
+def _by_intensity(intensity: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    # Three comparisons of bytes take a tenth of the time of a histogram.
+    return np.array([np.count_nonzero(intensity == level) for level in range(3)], dtype=np.int64)
 
 
 def _tests(
     alice: npt.NDArray[np.uint8], bob: npt.NDArray[np.uint8], differ: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Count outcomes of the CHSH test that agree, and all, by Alice's basis and Bob's."""
-    tested = bob > Basis.X
+    """Count outcomes of the CHSH test that agree, and all, by Alice's basis and Bob's, of what was told."""
+    tested = bob > int(Basis.X)
     cells = 2 * alice[tested].astype(np.int64) + (bob[tested] - Basis.PLUS)
     same = np.bincount(cells[~differ[tested]], minlength=4).reshape(2, 2)
     return same, np.bincount(cells, minlength=4).reshape(2, 2)

@@ -7,6 +7,7 @@ so hands its keys to that entity instead.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ KEYS: Final = "keys"
 STORE: Final = Path(KEYS, "kme")
 POOLS: Final = Path(KEYS, "pre-shared")
 MASTER: Final = "master.key"
+PAUSES_S: Final = (0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,18 @@ class Site:
         KeySupplyError
             It cannot be stored now.
         """
+        for pause_s in (*PAUSES_S, None):
+            try:
+                self._store(provenance, material)
+                return
+            except KeyReused:
+                raise
+            except KeySupplyError:
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)  # another process has the store open, most likely for a moment
+
+    def _store(self, provenance: Provenance, material: bytes) -> None:
         try:
             with KeyStore(self.home / STORE, self.name, self.vault) as store:
                 store.add(provenance, material)

@@ -9,12 +9,16 @@ from __future__ import annotations
 import queue
 import socket
 import struct
+import time
 from typing import Final, Protocol
 
 from qwarden.core.errors import InputError, ServiceError
 
-FRAME_MOST: Final = 256 << 20
-"""Longest frame that is taken in."""
+FRAME_MOST: Final = 64 << 20
+"""Longest frame that is taken in: a block of ten million detections."""
+
+GREETING_MOST: Final = 64 << 10
+"""Longest frame of somebody who has proved nothing yet."""
 
 _LENGTH: Final = struct.Struct(">I")
 
@@ -76,10 +80,15 @@ class QueueTransport:
 
 
 class SocketTransport:
-    """Frames over a connected stream socket: four bytes of length, then the frame."""
+    """Frames over a connected stream socket: four bytes of length, then the frame.
 
-    def __init__(self, stream: socket.socket) -> None:
-        self._socket = stream
+    Parameters
+    ----------
+    most : longest frame that is taken in; who has not met the other end yet takes less.
+    """
+
+    def __init__(self, stream: socket.socket, most: int = FRAME_MOST) -> None:
+        self._socket, self.most = stream, most
         if stream.family in (socket.AF_INET, socket.AF_INET6):
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -91,21 +100,25 @@ class SocketTransport:
             raise LinkLost(f"the other end does not take a message: {_text(error)}") from error
 
     def receive(self, timeout_s: float) -> bytes:
-        """Return the next frame; raises `LinkLost`, or `InputError` for a frame beyond `FRAME_MOST`."""
-        self._socket.settimeout(timeout_s)
-        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
-        if length > FRAME_MOST:
-            raise InputError("key exchange", f"a message of {length:,} bytes; {FRAME_MOST:,} at most")
-        return self._exactly(length)
+        """Return the next frame; raises `LinkLost`, or `InputError` for a frame beyond `most`."""
+        deadline = time.monotonic() + timeout_s
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size, deadline))
+        if length > self.most:
+            raise InputError("key exchange", f"a message of {length:,} bytes; {self.most:,} at most")
+        return self._exactly(length, deadline)
 
     def close(self) -> None:
         """Let go."""
         self._socket.close()
 
-    def _exactly(self, size: int) -> bytes:
+    def _exactly(self, size: int, deadline: float) -> bytes:
         parts = bytearray()
         while len(parts) < size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise LinkLost("the other end says nothing")
             try:
+                self._socket.settimeout(left)
                 part = self._socket.recv(min(size - len(parts), 1 << 20))
             except TimeoutError as error:
                 raise LinkLost("the other end says nothing") from error

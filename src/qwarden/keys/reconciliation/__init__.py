@@ -16,8 +16,9 @@ at both ends; it may be sent in clear, because all that depends on it alone is p
 
 The leak. Every bit of an answer that depends on Alice's key counts, however often it has been told before
 and even if Bob could have inferred it. Each end counts on its own and both must come to the same
-number. A request never depends on Alice's key but through her answers, and what it tells of Bob's errors
-is counted by those same answers.
+number. Requests are not counted: they tell where the bits differ, and that costs nothing of what single
+photons give, whose errors commute with their phases; what vacuum pulses give is not held for secret
+(`finite_key`).
 
 Hostile peers. A malformed request or answer raises `InputError`; Alice has then disclosed nothing for
 it. Reconciliation proves nothing: the hash of `verification` says afterwards whether the keys are equal,

@@ -57,6 +57,8 @@ QBER_LEAST: Final = 1e-5
 """A lower estimate is taken for this one."""
 BITS_LEAST: Final = 64
 BITS_MOST: Final = 1 << 28
+WORK_MOST: Final = 1000
+"""Times the length of her key that Alice adds up places for one Bob; an honest one needs some ten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +266,7 @@ class Alice:
         mine = _checked(bits, "Alice's bits")
         self._rows: Rows = make_rows(mine, False)
         self._seed = _checked_seed(seed)
-        self._leak = 0
+        self._leak = self._work = 0
 
     @property
     def leak_bits(self) -> int:
@@ -286,6 +288,7 @@ class Alice:
             row, start, stop = self._ranges(request)
         else:
             raise InputError(NAME, "expected a request that begins with S or L", "byte 0")
+        self._work_off(int((stop - start).sum(dtype=np.int64)))
         parities = np.empty(row.size, np.uint8)
         answer(self._rows.words, row, start, stop, parities)
         # The one place where Alice counts what is disclosed.
@@ -318,6 +321,14 @@ class Alice:
             raise InputError(NAME, "a list of no ranges", "byte 1")
         self._afford(count)
         return read_ranges(request, begin, count, self._rows.opened, self._rows.bits.size)
+
+    def _work_off(self, places: int) -> None:
+        """Refuse what costs too much to answer, though it tells little."""
+        if self._work + places > WORK_MOST * self._rows.bits.size:
+            raise InputError(
+                NAME, f"{self._work + places} places to add up, {WORK_MOST} times the key at most"
+            )
+        self._work += places
 
     def _afford(self, count: int) -> None:
         most = TIMES_MOST * self._rows.bits.size

@@ -162,6 +162,28 @@ def test_every_line_comes_once_through_rotations(log: Path, rotate: Rotation) ->
     assert body(taken.end()) == list(range(at + 1))
 
 
+def test_a_file_that_is_cut_again_while_copies_are_looked_for_is_not_lost(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its copy is passed over as what is open, and what is open is cut before it is read."""
+    add(log, HEADER + b"#open\t0\n" + lines(0, 3))
+    taken, calls, found = following(log), [0], follow.siblings
+
+    def cut_meanwhile(path: Path) -> list[Path]:
+        calls[0] += 1
+        if calls[0] == 2:  # the first looks for the copy of what was cut, the second for what came between
+            copied_and_cut(log, 1)
+            add(log, HEADER + b"#open\t2\n" + lines(5, 1))
+        return found(path)
+
+    taken.wait_for(b"2\tC2\tSF\n")
+    monkeypatch.setattr(follow, "siblings", cut_meanwhile)
+    copied_and_cut(log, 0)
+    add(log, HEADER + b"#open\t1\n" + lines(3, 2))
+    taken.wait_for(b"5\tC5\tSF\n")
+    assert body(taken.end()) == list(range(6))
+
+
 def test_what_is_still_written_to_the_old_file_comes_too(log: Path) -> None:
     """The writer opens the new file first, and finishes a line of the old one after that."""
     with log.open("ab", buffering=0) as old:

@@ -101,6 +101,20 @@ def test_a_message_that_was_changed_is_refused(ends: Ends) -> None:
             ends.responder().answer(junk)
 
 
+def test_the_mode_goes_into_the_key(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both ends hold the same secrets and only one is told that a quantum key was used, keys differ."""
+    from qwarden.keys.hybrid import handshake
+
+    infos: list[bytes] = []
+    derive = handshake.cat_kdf
+    monkeypatch.setattr(handshake, "cat_kdf", lambda *a, **k: infos.append(k["info"]) or derive(*a, **k))
+    for quantum in (True, False):
+        initiator = ends.initiator(quantum=quantum, allow=True)
+        initiator.finish(ends.responder(quantum=quantum, allow=True).answer(initiator.offer())[0])
+    assert len(infos) == 4
+    assert len(set(infos)) == 2
+
+
 def test_answers_cannot_be_replayed_or_swapped(ends: Ends) -> None:
     first, second = ends.initiator(), ends.initiator()
     answer, _ = ends.responder().answer(first.offer())
@@ -117,6 +131,19 @@ def test_an_offer_cannot_be_used_twice(ends: Ends) -> None:
     ends.responder().answer(offer)
     with pytest.raises(HandshakeRefused, match="fetched before"):
         ends.responder().answer(offer)
+
+
+def test_an_old_answer_without_a_quantum_key_is_refused(ends: Ends) -> None:
+    old = ends.initiator(quantum=False, allow=True)
+    answer, _ = ends.responder(quantum=False, allow=True).answer(old.offer())
+    ends.told.clear()
+    fresh = ends.initiator(allow=True)
+    fresh.offer()
+    with pytest.raises(HandshakeRefused, match="another offer"):
+        fresh.finish(answer)
+    assert not ends.told
+    with pytest.raises(HandshakeRefused, match="where an offer was due"):
+        Responder("alice", "bob", ends.alice, ends.bob.public, None, allow_downgrade=True).answer(answer)
 
 
 def test_a_stranger_is_refused(ends: Ends) -> None:

@@ -21,10 +21,11 @@ from qwarden.core.errors import QwardenError, UsageError
 from qwarden.core.events import Event
 from qwarden.core.keysupplies.preshared import PreSharedPool
 from qwarden.core.keysupply import KeySupply
-from qwarden.keys.hybrid import agent
-from qwarden.keys.hybrid.agent import Ends, Keeper, Policy, TunnelKey, call, keep_listening
+from qwarden.keys.hybrid import agent, agreement
+from qwarden.keys.hybrid.agent import call, keep_listening
 from qwarden.keys.hybrid.agreement import PeerLost, Stream
 from qwarden.keys.hybrid.handshake import HybridDowngraded, Initiator, Responder
+from qwarden.keys.hybrid.keeper import Ends, Keeper, Policy, TunnelKey
 from qwarden.keys.hybrid.wireguard import WireGuardPeer
 from qwarden.keys.party.addresses import Address
 
@@ -161,7 +162,7 @@ def test_where_allowed_traffic_goes_on_without_quantum_keys_and_says_so(
     assert alice.wg.given() == bob.wg.given() != []
     assert alice.states == bob.states == ["downgraded"]
     assert alice.downgrades == bob.downgrades == 1
-    assert "downgraded no quantum key" in caplog.text
+    assert "downgraded: no quantum key" in caplog.text
 
 
 def test_the_tunnel_recovers_from_a_downgrade(pair: Pair) -> None:
@@ -270,18 +271,14 @@ def test_an_old_offer_changes_nothing_and_cries_no_downgrade(pair: Pair) -> None
     ends = alice.ends
     offer = Initiator("alice", "bob", ends.signing, ends.peer_public, ends.supply).offer()
     Responder("bob", "alice", bob.ends.signing, bob.ends.peer_public, bob.ends.supply).answer(offer)
-    answers: list[bytes] = []
 
     async def replay(address: Address) -> None:
         stream = Stream(*await asyncio.open_connection(*address))
         await stream.send(offer)
-        answers.append(await stream.receive())
-        await stream.send(bytes(32))
-        with pytest.raises(PeerLost):
+        with pytest.raises(PeerLost):  # it was a good offer once
             await stream.receive()
 
     run(listening(bob, replay))
-    assert answers  # it was a good offer once, and is answered
     assert bob.told == []
     assert bob.wg.calls() == []
 
@@ -330,6 +327,7 @@ def test_strangers_get_nothing_and_stop_nothing(pair: Pair, junk: bytes) -> None
 
 def test_more_callers_than_are_served_are_turned_away(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "CALLERS_MOST", 2)
+    monkeypatch.setattr(agreement, "FIRST_S", 600.0)  # nobody is turned away for being slow
     bob = pair.bob()
 
     async def scene(address: Address) -> None:

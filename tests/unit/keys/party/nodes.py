@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -153,10 +154,14 @@ def converse(
         a = alice_node(alice, terms, listener, at, at_most=at_most, **options)
         b = bob_node(bob, bob_terms or terms, proxy.address if proxy else there, inspect=inspect, **options)
         running = Running(lambda: a.run(blocks)), Running(b.run)
-        running[1].join(60)
-        if running[1].error is not None:
-            a.stop.set()
-        running[0].join(60)
+        until = time.monotonic() + 60
+        while all(one.is_alive() for one in running) and time.monotonic() < until:
+            time.sleep(0.005)
+        running[0].join(2 if running[1].error else 15)
+        running[1].join(2 if running[0].error else 15)
+        for node, one in zip((a, b), running, strict=True):
+            node.stop.set()
+            one.join(20)
         if proxy:
             proxy.close()
     return running

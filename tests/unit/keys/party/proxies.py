@@ -18,7 +18,9 @@ Change = Callable[[bool, bytes], list[bytes]]
 class Proxy:
     """Stands where Alice seems to listen."""
 
-    def __init__(self, behind: Address, change: Change = lambda _, frame: [frame], delay_s: float = 0.0) -> None:
+    def __init__(
+        self, behind: Address, change: Change = lambda _, frame: [frame], delay_s: float = 0.0
+    ) -> None:
         self._behind, self._change, self._delay_s = behind, change, delay_s
         self._listener = listen(Address("127.0.0.1", 0))
         self.address = listening_at(self._listener)

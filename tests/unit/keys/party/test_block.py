@@ -83,6 +83,19 @@ def test_observables_are_those_of_who_sees_both_ends(sent: Transmission, terms: 
     assert seen.to_json() == truth.to_json()
 
 
+def _parities(answer: bytes) -> int:
+    """Return how many parities an answer of Cascade's holds: ``P``, a varint, that many bits."""
+    assert answer[:1] == b"P"
+    count, shift, at = 0, 0, 1
+    while True:
+        count |= (answer[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if answer[at - 1] < 0x80:
+            break
+    assert len(answer) - at == -(-count // 8)
+    return count
+
+
 def test_an_independent_recount_of_the_bytes_gives_the_ledger(
     sent: Transmission, terms: Terms, pools: Pools
 ) -> None:
@@ -94,12 +107,10 @@ def test_an_independent_recount_of_the_bytes_gives_the_ledger(
     # No bit of the key is among those told in sifting: all of them are of other bases.
     assert heard.bits.size == int((heard.basis != 0).sum())
     assert answer.bits.size == int(disclosed(answer.basis, heard.basis[answer.present]).sum())
-    answers = [m.body for m in spoken if m.kind is Kind.ANSWER]
+    told = sum(_parities(m.body) for m in spoken if m.kind is Kind.ANSWER)
     hashed = 8 * (len(next(m.body for m in spoken if m.kind is Kind.VERIFY)) - 16)
     counted = dict(ends.alice.leaks)
-    # An answer is packed parities: its bytes hold every bit that it can tell.
-    assert counted["reconciliation"] <= 8 * sum(map(len, answers))
-    assert counted["reconciliation"] > 8 * sum(map(len, answers)) - 8 * len(answers) * 17
+    assert counted["reconciliation"] == told
     assert counted["verification"] == hashed
     assert counted["error counts"] == 3 * math.ceil(math.log2(sifted + 1))
     # The key is no longer than the bound from what can be recounted.
@@ -219,6 +230,7 @@ def test_no_key_where_errors_are_too_many_and_both_ends_learn_why(
     noisy = replace(sent, bob=replace(sent.bob, bit=sent.bob.bit ^ noise))
     ends = converse(noisy, terms, supplies=pools, inspect=fine)
     assert ends.alice.stage == ends.bob.stage == "estimation"
+    assert ends.alice.leaks == ends.bob.leaks == {"post-mortem": int(ends.alice.detected[0].sum())}
     assert 0.18 < ends.alice.qber < 0.24
     assert ends.alice.qber == ends.bob.qber
     assert ends.bob.observables is not None
@@ -242,3 +254,66 @@ def test_a_message_too_many_or_of_another_block_is_refused(pools: Pools) -> None
     with pytest.raises(LinkLost, match="says nothing"):
         channel.receive(Kind.ASK)
     assert messages.VERSION == 1
+
+
+def test_a_tag_holds_for_its_kind_of_message_alone(pools: Pools) -> None:
+    from qwarden.keys.party.channel import Aborted
+    from qwarden.keys.party.transport import QueueTransport
+
+    class Renamed:
+        """Passes a sealed CONFIRM on as a COMMIT."""
+
+        def __init__(self, transport: Transport) -> None:
+            self._transport = transport
+
+        def send(self, frame: bytes) -> None:
+            message = decode(frame)
+            self._transport.send(replace(message, kind=Kind.COMMIT).encode())
+
+        def receive(self, timeout_s: float) -> bytes:
+            return self._transport.receive(timeout_s)
+
+        def close(self) -> None:
+            self._transport.close()
+
+    ours, theirs = QueueTransport.pair()
+    alice = Channel(Renamed(ours), own="alice", peer="bob", supply=pools[0], timeout_s=0.5)
+    bob = Channel(theirs, own="bob", peer="alice", supply=pools[1], timeout_s=0.5)
+    for end in (alice, bob):
+        end.begin(b"\1" * 16)
+    alice.seal(Kind.CONFIRM, b"text")
+    with pytest.raises(Aborted, match="does not verify"):
+        bob.open(Kind.COMMIT)
+
+
+def test_a_forged_id_uses_up_no_more_than_nothing(pools: Pools) -> None:
+    from qwarden.core.errors import KeySupplyError
+
+    alice, bob = pools
+    before = bob.available("alice")
+    key = alice.draw(256, "tag", "bob")
+    part, first, _ = key.id.split(".")
+    with pytest.raises(KeySupplyError, match="8192 bits, not 256"):
+        bob.fetch(f"{part}.{first}.1024", "tag", "alice", bits=256)
+    assert bob.fetch(key.id, "tag", "alice", bits=256) == key
+    assert bob.available("alice") == before
+
+
+def test_a_fixed_length_is_kept_or_nothing(sent: Transmission, pools: Pools) -> None:
+    """A block that misses the test agreed upon gives nothing, and one that passes just so much."""
+    from qwarden.keys.finite_key import Acceptance
+    from qwarden.keys.link import Link, Settings
+    from qwarden.keys.physics import pulses_for, transmit
+
+    settings = Settings(block_bits=400_000, key_basis=0.7, eps_sec=1e-6)
+    near = Link(distance_km=10)
+    block = transmit(near, settings, pulses=pulses_for(near, settings), seed=5)
+    for least, accepted in ((200_000, True), (390_000, False)):
+        test = Acceptance(s1=least, phi=0.08, leak_bits=90_000)
+        fixed = Terms(settings=settings, acceptance=lambda _, test=test: test)
+        ends = converse(block, fixed, supplies=pools, inspect=fine)
+        assert ends.alice.accepted is accepted
+        if accepted:
+            assert ends.alice.key.size == test.length(settings).bits
+            assert ends.alice.length is not None
+            assert ends.alice.length.method == "fixed2024"

@@ -3,27 +3,31 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.keys.party import nodes
+from tests.unit.keys.party.proxies import Proxy
 
 from qwarden.core.backtrack import BacktrackStep
-from qwarden.core.errors import BacktrackExhausted, InputError, KeyExhausted, UsageError
+from qwarden.core.errors import BacktrackExhausted, InputError, KeyExhausted, KeySupplyError, UsageError
 from qwarden.core.keysupplies.preshared import PreSharedPool
 from qwarden.keys.events import KeyBlock, LinkAlarm
+from qwarden.keys.kme.records import Provenance
 from qwarden.keys.link import Link, Settings
 from qwarden.keys.party import fibre
+from qwarden.keys.party import node as node_module
 from qwarden.keys.party.addresses import Address, connect, listen, listening_at, parse_address
 from qwarden.keys.party.block import Terms
 from qwarden.keys.party.messages import Kind, Message, decode
 from qwarden.keys.party.node import _at_distance
 from qwarden.keys.party.session import BETWEEN, Proposal, WrongPeer, digest
-from qwarden.keys.party.transport import LinkLost
+from qwarden.keys.party.transport import LinkLost, Transport
 from qwarden.keys.physics import Attack, transmit
 from qwarden.keys.records import Telemetry
-from tests.unit.keys.party import nodes
-from tests.unit.keys.party.proxies import Proxy
 
 LINK = Link(distance_km=5)
 
@@ -96,21 +100,16 @@ def test_ends_with_other_terms_or_names_do_not_speak(tmp_path: Path, terms: Term
     other = nodes.other_terms(terms)
     assert digest(other) != digest(terms)
     running = nodes.converse(alice, bob, terms, LINK, blocks=1, bob_terms=other)
-    with pytest.raises(WrongPeer, match="other terms|holds other"):
+    with pytest.raises(WrongPeer, match="holds other terms"):
         running[1].wait()
     assert running[0].wait().accepted == 0
     stranger = nodes.End(tmp_path / "c", "carol", "alice", secrets.token_bytes(4096))
     with listen(nodes.LOOPBACK) as listener, nodes.fibre(LINK) as at:
         node = nodes.alice_node(alice, terms, listener, at)
         waiting = nodes.Running(lambda: node.run(1))
-        carol = nodes.bob_node(stranger, terms, listening_at(listener))
-        calling = nodes.Running(carol.run)
-        time.sleep(0.3)
-        carol.stop.set()
+        with pytest.raises(WrongPeer, match="'carol' wants to speak"):
+            nodes.bob_node(stranger, terms, listening_at(listener)).run()
         node.stop.set()
-        with pytest.raises(Exception, match="carol|closed"):
-            calling.wait()
-            raise LinkLost("closed")  # Alice has let her go without a word she could trust
         assert waiting.wait().accepted == 0
     assert not alice.quanta()
 
@@ -152,9 +151,20 @@ def _dropped(frame: bytes) -> list[bytes]:
     return []
 
 
-@pytest.mark.parametrize("change", [_truncated, _flipped, _repeated, _dropped])
-@pytest.mark.parametrize("kind", [Kind.HELLO, Kind.RESUME, Kind.SIFTED, Kind.ANSWER, Kind.SEAL, Kind.COMMIT])
-def test_a_meddler_on_the_wire_never_parts_the_pools(kind, change, tmp_path: Path, terms: Terms) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (Kind.HELLO, _flipped), (Kind.RESUME, _repeated), (Kind.SIFTED, _truncated), (Kind.ANSWER, _repeated),
+        (Kind.VERIFY, _dropped), (Kind.SEAL, _flipped), (Kind.COMMIT, _dropped), (Kind.COMMIT, _flipped),
+    ],
+)  # fmt: skip
+def test_a_meddler_on_the_wire_never_parts_the_pools(
+    kind: Kind,
+    change: Callable[[bytes], list[bytes]],
+    tmp_path: Path,
+    terms: Terms,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """One frame is changed; the block it belonged to is lost at both ends, and the next one is not."""
     alice, bob = nodes.ends(tmp_path)
     done: list[bytes] = []
@@ -162,20 +172,14 @@ def test_a_meddler_on_the_wire_never_parts_the_pools(kind, change, tmp_path: Pat
     def meddle(by_bob: bool, frame: bytes) -> list[bytes]:
         if not done and not by_bob and decode(frame).kind is kind:
             done.append(frame)
-            return change(frame)  # type: ignore[no-any-return]
+            return change(frame)
         return [frame]
 
-    # Silence costs an end its whole patience, so here it has little.
-    nodes.PATIENCE_S, patience = 0.5, nodes.PATIENCE_S
-    try:
-        running = nodes.converse(
-            alice, bob, terms, LINK, blocks=2, through=lambda there: Proxy(there, meddle), at_most=4
-        )
-    finally:
-        nodes.PATIENCE_S = patience
+    monkeypatch.setattr(nodes, "PATIENCE_S", 0.5)  # silence costs an end its whole patience
+    running = nodes.converse(alice, bob, terms, LINK, blocks=1, through=lambda there: Proxy(there, meddle))
     ours, _ = nodes.accounts(running)
     assert done
-    assert ours.accepted == 2
+    assert ours.accepted == 1
     nodes.same_pools(alice, bob)
     blocks = {event.block for event in alice.events if isinstance(event, KeyBlock) and event.accepted}
     assert {block for block, _ in bob.quanta()} == {block for block, _ in alice.quanta()} <= blocks
@@ -263,16 +267,45 @@ def test_fresh_key_replenishes_the_tags_at_both_ends_alike(tmp_path: Path, terms
 
 def test_without_keys_for_tags_a_node_says_so_and_ends(tmp_path: Path, terms: Terms) -> None:
     alice, bob = nodes.ends(tmp_path, pool_bytes=64)
-    running = nodes.converse(alice, bob, terms, LINK, blocks=1)
-    with pytest.raises(KeyExhausted):
-        running[0].wait()
+    with nodes.fibre(LINK) as at, listen(nodes.LOOPBACK) as listener:
+        node = nodes.alice_node(alice, terms, listener, at)
+        running = nodes.Running(lambda: node.run(1))
+        other = nodes.bob_node(bob, terms, listening_at(listener))
+        following = nodes.Running(other.run)
+        with pytest.raises(KeyExhausted):
+            running.wait()
+        other.stop.set()
+        following.join(20)
+
+
+def test_a_link_rests_while_nobody_takes_its_keys_in(
+    tmp_path: Path, terms: Terms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "WAITING_MOST", 1)
+    alice, bob = nodes.ends(tmp_path)
+    full: list[str] = []
+
+    def deliver(provenance: Provenance, material: bytes) -> None:
+        if not full:
+            full.append(provenance.block)
+            raise KeySupplyError("in use by another process")
+        alice.store.add(provenance, material)
+
+    with nodes.fibre(LINK) as at, listen(nodes.LOOPBACK) as listener:
+        node = nodes.alice_node(alice, terms, listener, at)
+        node.deliver = deliver
+        running = nodes.Running(lambda: node.run(2))
+        following = nodes.Running(nodes.bob_node(bob, terms, listening_at(listener)).run)
+        assert running.wait().accepted == 2
+        following.wait()
+    assert full
+    nodes.same_pools(alice, bob)
 
 
 def test_the_variant_follows_the_round_trip(tmp_path: Path, terms: Terms) -> None:
-    from dataclasses import replace
-
     auto = replace(terms, variant="auto")
-    near, far = _at_distance(auto, 0.0), _at_distance(auto, 0.2)
+    large = replace(auto, settings=replace(terms.settings, block_bits=1_000_000))
+    near, far = _at_distance(large, 0.0), _at_distance(large, 0.2)
     assert near.variant == "lean"
     assert far.variant != "lean"
     assert _at_distance(terms, 0.2) is terms
@@ -298,7 +331,7 @@ def test_a_record_survives_the_wire_and_nothing_else_does() -> None:
         assert told == Telemetry(watchdog=1.5)
         for name in fibre._ARRAYS[type(record)]:
             assert np.array_equal(getattr(found, name), getattr(record, name))
-        for broken in (frame[:-200], frame[:40], frame.replace(b'"pulses":20000', b'"pulses":2'), b"", b"{}"):
+        for broken in (frame[:-200], frame[:40], frame.replace(b'"pulses":20000', b'"pulses":2'), b"{}", b""):
             with pytest.raises(InputError):
                 fibre.unpack(broken)
 
@@ -322,7 +355,28 @@ def test_a_proposal_beyond_the_terms_is_refused(tmp_path: Path, terms: Terms) ->
     fine = {"block_bits": terms.settings.block_bits * 2, "key_basis": 0.55}
     _check_parameters(fine, terms.settings)
     for change in ({"block_bits": 256}, {"key_basis": 0.99}, {"key_basis": 0.1}, {"eps_sec": 0.1}):
-        with pytest.raises(ValueError, match="another|other"):
+        with pytest.raises(ValueError, match="other"):
             _check_parameters({**fine, **change}, terms.settings)
     assert Proposal(parameters=fine).block == ""
     assert len(BETWEEN) == 16
+
+
+def _hear_out(transport: Transport) -> None:
+    while True:
+        transport.receive(5.0)
+
+
+def test_a_stranger_who_sends_much_is_let_go_before_it_is_taken_in(tmp_path: Path, terms: Terms) -> None:
+    alice, bob = nodes.ends(tmp_path)
+    with listen(nodes.LOOPBACK) as listener, nodes.fibre(LINK) as at:
+        node = nodes.alice_node(alice, terms, listener, at)
+        running = nodes.Running(lambda: node.run(1))
+        flood = connect(listening_at(listener), 5.0)
+        flood.send(bytes(1 << 17))
+        with pytest.raises(LinkLost):
+            _hear_out(flood)
+        # He who is expected gets through all the same.
+        following = nodes.Running(nodes.bob_node(bob, terms, listening_at(listener)).run)
+        assert running.wait().accepted == 1
+        following.wait()
+    nodes.same_pools(alice, bob)
