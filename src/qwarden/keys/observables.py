@@ -145,8 +145,7 @@ def parts(length: int) -> Counts:
 
 def error_profile(differ: npt.NDArray[np.bool_]) -> Counts:
     """Return the errors in each part of a sifted key, int64 (PARTS,), of whether each bit differs (n,)."""
-    found: Counts = np.diff(np.concatenate([[0], np.cumsum(differ)])[parts(differ.size)])
-    return found
+    return np.array([np.count_nonzero(part) for part in np.split(differ, parts(differ.size)[1:-1])])
 
 
 def observe(

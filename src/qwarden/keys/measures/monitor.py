@@ -73,8 +73,8 @@ def monitor_detection(bench: Bench) -> Measured:
 def _twins(model: MonitorModel, shown: Rows, honest: Rows) -> dict[str, float]:
     """Return the twins' figures; the thresholds of those that are no estimators ship with the model."""
     found = {
-        "detection_boosting": float(model.judge(shown.deviations).twin.mean()),
-        "false_alarm_boosting": float(model.judge(honest.deviations).twin.mean()),
+        "detection_boosting": float(model.twin_flags(shown.deviations).mean()),
+        "false_alarm_boosting": float(model.twin_flags(honest.deviations).mean()),
     }
     scores = {
         "cusum": (shown.cusum, honest.cusum),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from qwarden.core.errors import ModelError
 from qwarden.core.files import atomic_write
@@ -92,14 +93,13 @@ class Judgement:
     surprise : -log of the share of honest blocks that look as strange (n,).
     threat : 1 less that share (n,).
     evidence : the same -log for each quantum member, one-class and QSVM (n, 2).
-    flagged, twin : whether the quantum members, and gradient boosting, would raise an alarm (n,).
+    flagged : whether they raise an alarm (n,).
     """
 
     surprise: F64
     threat: F64
     evidence: F64
-    flagged: Any
-    twin: Any
+    flagged: npt.NDArray[np.bool_]
 
 
 class MonitorModel:
@@ -181,7 +181,7 @@ class MonitorModel:
         return cls(bundle, version)
 
     def judge(self, deviations: F64, budget: float | None = None) -> Judgement:
-        """Judge blocks by their deviations (n, d)."""
+        """Judge blocks by their deviations (n, d), by the quantum members alone."""
         rows = one_sided(deviations)
         scores = self.scores(rows)
         log_p = self._fusion.log_p(scores)
@@ -190,13 +190,19 @@ class MonitorModel:
             threat=-np.expm1(log_p),
             evidence=self._fusion.evidence(scores),
             flagged=self._fusion.flag(scores, budget),
-            twin=self._twin_fusion.flag(self._boosting.decision_function(np.abs(rows))[:, None], budget),
         )
 
     def twin_surprise(self, deviations: F64) -> F64:
         """Return -log of the share of honest blocks that look as strange to gradient boosting (n,)."""
-        margins = self._boosting.decision_function(np.abs(one_sided(deviations)))
-        return -self._twin_fusion.log_p(margins[:, None])
+        return -self._twin_fusion.log_p(self._twin_margins(deviations))
+
+    def twin_flags(self, deviations: F64, budget: float | None = None) -> npt.NDArray[np.bool_]:
+        """Say where gradient boosting would raise an alarm (n,)."""
+        return self._twin_fusion.flag(self._twin_margins(deviations), budget)
+
+    def _twin_margins(self, deviations: F64) -> F64:
+        margins: F64 = self._boosting.decision_function(np.abs(one_sided(deviations)))[:, None]
+        return margins
 
     def scores(self, rows: F64) -> F64:
         """Return what each quantum member says of one-sided rows, higher for the stranger (n, 2)."""

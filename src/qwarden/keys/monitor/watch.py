@@ -107,5 +107,5 @@ def judge(model: MonitorModel, deviations: F64, budget: float = BUDGET) -> Alarm
         seen=tuple(FEATURES[NAMES[at]].says[int(sizes[at] < 0)] for at in named),
         deviations=tuple((NAMES[at], float(sizes[at])) for at in named),
         likely=model.likely(deviations),
-        twin=bool(found.twin[0]),
+        twin=bool(model.twin_flags(deviations[np.newaxis], budget)[0]),
     )

@@ -195,7 +195,7 @@ def receive_bob(transport: Transport, place: Place, fibre: Address) -> Session:
         line.patience_s = math.inf
         alarm = "".join(c for c in str(told.get("alarm", ""))[:ALARM_MOST] if c.isprintable())
         return Session(channel=channel, line=line, fibre=FibreEnd(fibre, "alice"), alarm=alarm)
-    except (QwardenError, ValueError) as error:
+    except (QwardenError, ValueError, RecursionError) as error:
         raise _refused(channel, error) from error
 
 
@@ -219,14 +219,14 @@ def greet_alice(transport: Transport, place: Place, fibre: Address | None, alarm
         hello = _object(channel.receive(Kind.HELLO).body)
         round_trip_s = time.perf_counter() - start
         _check(place, hello)
-        end = FibreEnd(fibre or parse_address(str(hello["fibre"])), "bob")
+        end = FibreEnd(fibre or parse_address(str(hello.get("fibre"))), "bob")
         told: Json = {"pending": place.journal.pending(place.peer), "alarm": alarm[:ALARM_MOST]}
         channel.seal(Kind.RESUME, canonical_json(told))
         _, body = channel.open(Kind.RESUME)
         place.journal.settle(place.peer, _ids(_object(body).get("kept")))
         line.patience_s = math.inf
         return Session(channel=channel, line=line, fibre=end, round_trip_s=round_trip_s)
-    except (QwardenError, ValueError) as error:
+    except (QwardenError, ValueError, RecursionError) as error:
         raise _refused(channel, error) from error
 
 
@@ -242,8 +242,8 @@ def _refused(channel: Channel, error: Exception) -> QwardenError:
     if not isinstance(error, Aborted | LinkLost):
         channel.abort(str(error))
     channel.close()
-    if isinstance(error, InputError | UsageError | ValueError):
-        malformed = isinstance(error, ValueError)
+    if isinstance(error, InputError | UsageError | ValueError | RecursionError):
+        malformed = isinstance(error, ValueError | RecursionError)
         return Aborted(f"a greeting is no good: {error}", by=channel.own, tampered=malformed)
     assert isinstance(error, QwardenError)
     return error

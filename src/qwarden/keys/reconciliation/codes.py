@@ -104,14 +104,18 @@ def code(columns: int, rows: int, lifting: int) -> Code:
 
 
 def column_degrees(columns: int, rows: int) -> npt.NDArray[np.int64]:
-    """Return the degree of each column, ascending: of the design that is nearest in checks a place.
+    """Return the degree of each column, ascending: of the designs on either side in checks a place, mixed.
 
     >>> column_degrees(512, 48).min(), column_degrees(512, 48).max() <= 48
     (2, True)
     """
-    _, edges = min(DESIGNS, key=lambda design: abs(math.log(design[0] * columns / rows)))
-    degrees = np.array(list(edges))
-    ends = np.cumsum(np.array(list(edges.values())) / degrees)
+    ratios = np.log([ratio for ratio, _ in DESIGNS])
+    degrees = np.unique([degree for _, edges in DESIGNS for degree in edges])
+    shares = [
+        np.interp(math.log(rows / columns), ratios, [edges.get(degree, 0.0) for _, edges in DESIGNS])
+        for degree in degrees.tolist()
+    ]
+    ends = np.cumsum(np.array(shares) / degrees)
     middles = (np.arange(columns) + 0.5) / columns
     found: npt.NDArray[np.int64] = np.minimum(degrees[np.searchsorted(ends / ends[-1], middles)], rows)
     return found
