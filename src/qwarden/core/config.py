@@ -98,9 +98,8 @@ class DetectSettings(Section):
     )
     indicators: tuple[str, ...] = Field(
         default=(),
-        description="CSV with the column indicator, or STIX 2.1 bundles: known addresses and names of domains that"
-        " findings name."
-        " In the environment: separated by commas.",
+        description="CSV with the column indicator, or STIX 2.1 bundles: known addresses and names of domains"
+        " that findings name. In the environment: separated by commas.",
     )
     outputs: tuple[str, ...] = Field(
         default=(),

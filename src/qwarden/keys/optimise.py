@@ -109,8 +109,8 @@ def optimise(
 
     Parameters
     ----------
-    looks : how often the rate may be computed, by either method; `quantum` takes `SURROGATE_MOST` at most, for
-        each look refits a machine of as many rows.
+    looks : how often the rate may be computed, by either method; `quantum` takes `SURROGATE_MOST` at most,
+        for each look refits a machine of as many rows.
 
     Raises
     ------

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from qwarden.core.errors import UsageError
-from qwarden.keys.plot import ALARM, WIDTH, Chart, Panel, Series, _ticks
+from qwarden.keys.link import Link, Settings
+from qwarden.keys.party.block import Terms
+from qwarden.keys.physics import Attack
+from qwarden.keys.plot import ALARM, WIDTH, Chart, Panel, Series, _ticks, simulated_chart
+from qwarden.keys.simulate import simulate
 
 CHART = Chart(
     panels=[
@@ -62,6 +66,22 @@ def test_the_name_decides_the_form(tmp_path: Path) -> None:
     assert (tmp_path / "out.PNG").read_bytes() == CHART.png()
     with pytest.raises(UsageError, match=r"\.svg or \.png"):
         CHART.write(tmp_path / "out.pdf")
+
+
+def test_a_simulation_is_drawn_with_its_alarms() -> None:
+    terms = Terms(settings=Settings(protocol="e91", block_bits=4_000, key_basis=0.7, eps_sec=1e-8))
+    done = simulate(
+        Link(distance_km=5), terms, attack=Attack("trojan", 0.5), seed=5, at_most=2, inspect=lambda _: "seen"
+    )
+    chart = simulated_chart(done)
+    assert [panel.title for panel in chart.panels] == ["QBER", "secret bits"]
+    assert all(list(panel.marks) == [1.0, 2.0] for panel in chart.panels)
+    drawn = dict(zip("ZX", (series.y for series in chart.panels[0].series), strict=True))
+    first = done.attempts[0].block
+    assert first.errors is not None
+    assert first.detected is not None
+    assert drawn["Z"][0] == first.errors[0].sum() / first.detected[0].sum()
+    assert drawn["X"][0] == first.errors[1].sum() / first.detected[1].sum()
 
 
 @pytest.mark.parametrize("high", [0.001, 0.07, 1, 6.5, 1234])

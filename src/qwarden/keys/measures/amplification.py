@@ -9,7 +9,8 @@ from qwarden.core.measure import Bench, Measured, measure
 @measure(
     "keys.amplify_s",
     definition="Wall time of one thread for privacy amplification of 1,000,000 reconciled bits to 500,000 "
-    "secret ones by a Toeplitz matrix; median of the runs. Every bit was compared with a product in integers.",
+    "secret ones by a Toeplitz matrix; median of the runs. Every bit was compared with a product in "
+    "integers.",
     units={"seconds": "s"},
 )
 def amplify(bench: Bench) -> Measured:  # noqa: ARG001

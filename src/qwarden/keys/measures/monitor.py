@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from qwarden.core.bench import run_bench
 from qwarden.core.measure import Bench, Measured, measure
@@ -39,8 +40,8 @@ SPLIT: Final = (
     "(keys.monitor.visibility); on links, distances, block sizes and strengths that were not "
     "trained on, one attacked block after one to four honest ones. false_alarm: share of "
     "honest blocks that raise one, drifting links among them. Twin: gradient boosting on the "
-    "same rows, decoy-bound test, largest deviation and CUSUM, all with the same budget of 0.1 % on the same "
-    "calibration blocks.",
+    "same rows; decoy-bound test, largest deviation and CUSUM beside it, all with the same "
+    "budget of 0.1 % on the same calibration blocks.",
     units={"detection": "1", "false_alarm": "1"},
     article={"detection": 0.985},
     long=True,
@@ -59,45 +60,48 @@ def monitor_detection(bench: Bench) -> Measured:
     return Measured(
         values={"detection": float(seen.flagged.mean()), "false_alarm": float(false.flagged.mean())},
         data=f"simulated links, seeds {HONEST_SEED} and {ATTACK_SEED}: {len(honest)} honest blocks, "
-        f"{len(shown)} of {len(attacked)} attacked blocks visible",
+        f"{len(shown)} of {len(attacked)} attacked blocks visible. By attack: "
+        f"{_by_attack(shown, seen.flagged)}. Other twins: {_other_twins(model, shown, honest)}",
         split=SPLIT,
         seeds=[HONEST_SEED, ATTACK_SEED],
         n=len(shown) + len(honest),
-        configurations_tried=model.figures.get("configurations", 1),
+        configurations_tried=model.figures["configurations"],
         ci95={"detection": _interval(seen.flagged), "false_alarm": _interval(false.flagged)},
-        twin=_twins(model, shown, honest) | _by_attack(shown, seen.flagged),
+        twin={
+            "detection": float(model.twin_flags(shown.deviations).mean()),
+            "false_alarm": float(model.twin_flags(honest.deviations).mean()),
+        },
         resources=model.resources,
     )
 
 
-def _twins(model: MonitorModel, shown: Rows, honest: Rows) -> dict[str, float]:
-    """Return the twins' figures; the thresholds of those that are no estimators ship with the model."""
-    found = {
-        "detection_boosting": float(model.twin_flags(shown.deviations).mean()),
-        "false_alarm_boosting": float(model.twin_flags(honest.deviations).mean()),
-    }
+def _other_twins(model: MonitorModel, shown: Rows, honest: Rows) -> str:
+    """Return detection and false alarms of the twins that are no estimators, and of the unentangled one."""
     scores = {
+        "largest": (largest(one_sided(shown.deviations)), largest(one_sided(honest.deviations))),
         "cusum": (shown.cusum, honest.cusum),
         "bound": (shown.bound, honest.bound),
-        "largest": (largest(one_sided(shown.deviations)), largest(one_sided(honest.deviations))),
     }
-    for name, (strange, usual) in scores.items():
-        found[f"detection_{name}"] = float((strange > model.thresholds[name]).mean())
-        found[f"false_alarm_{name}"] = float((usual > model.thresholds[name]).mean())
-    unentangled = model.figures.get("unentangled", {})
-    return found | {f"{name}_unentangled_development": value for name, value in unentangled.items()}
+    said = [
+        f"{name} {np.mean(strange > limit):.4f} / {np.mean(usual > limit):.4f}"
+        for name, (strange, usual) in scores.items()
+        for limit in [model.thresholds[name]]
+    ]
+    for name in ("development", "unentangled"):
+        found = model.figures[name]
+        said.append(f"{name} (on development links) {found['detection']:.4f} / {found['false_alarm']:.4f}")
+    return ", ".join(said)
 
 
-def _by_attack(shown: Rows, flagged: Any) -> dict[str, float]:
-    """Return the detection of each attack, for the report."""
-    return {
-        f"quantum_{name}": float(flagged[shown.attacks == name].mean())
+def _by_attack(shown: Rows, flagged: npt.NDArray[np.bool_]) -> str:
+    return ", ".join(
+        f"{name} {flagged[shown.attacks == name].mean():.3f}"
         for name in PHYSICAL
         if (shown.attacks == name).any()
-    }
+    )
 
 
-def _interval(flagged: Any) -> tuple[float, float]:
+def _interval(flagged: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927)."""
     n, share, z = len(flagged), float(np.mean(flagged)), 1.96
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -166,14 +170,16 @@ def bits_retained(bench: Bench) -> Measured:
                 bench.checkpoint.save(done)
             task.advance(1)
     least = {name: float(rows[0][2]) for name, rows in done.items()}  # type: ignore[index,arg-type]
-    said = "; ".join(f"{name}: {rows[0][0]}" for name, rows in done.items())  # type: ignore[index]
+    said = "; ".join(
+        f"{name} {rows[0][0]} leaves {float(rows[0][2]):.3f}"  # type: ignore[index,arg-type]
+        for name, rows in done.items()
+    )
     return Measured(
         values={"share": float(np.mean(list(least.values())))},
         data=f"simulated links, seed {ADAPTIVE_SEED}; the costliest attacks: {said}",
         split=SPLIT,
         seeds=[ADAPTIVE_SEED],
         n=len(links) * len(PHYSICAL),
-        twin={f"retained {name}": value for name, value in least.items()},
     )
 
 
@@ -216,12 +222,13 @@ def visible(bench: Bench) -> Measured:
             "drift_alarms": float(alarms.mean()),
         },
         data=f"simulated links, seeds {DRIFT_SEED} and {DRIFT_SEED + 1000}; bounded only: "
-        + ", ".join(name for name in OVER_FIBRE if not KINDS[name].visible),
+        + ", ".join(name for name in OVER_FIBRE if not KINDS[name].visible)
+        + "; seen at full strength: "
+        + ", ".join(f"{name} {rate:.2f}" for name, rate in rates.items()),
         split=SPLIT,
         seeds=[DRIFT_SEED, DRIFT_SEED + 1000],
         n=len(drifting) + len(full),
         ci95={"drift_alarms": _interval(alarms)},
-        twin={f"at full strength {name}": rate for name, rate in rates.items()},
     )
 
 

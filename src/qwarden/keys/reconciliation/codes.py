@@ -1,7 +1,7 @@
 """Low-density parity-check codes for Slepian-Wolf coding over the binary symmetric channel, made to order.
 
 A code is asked for by its size and the number of its checks: there is one for each rate in steps of one row
-of the base graph, 1 to 2 percent, so that nothing has to be punctured. Both ends make the same, from a seed
+of the base graph, 0.5 to 2 percent, so that nothing has to be punctured. Both ends make the same, from a seed
 that is part of this module.
 
 How the degrees were found: for a QBER and a degree of the checks, the degrees of the columns that disclose
@@ -10,6 +10,8 @@ Inf. Theory 47, 599 (2001); Chung, Forney, Richardson, Urbanke, IEEE Commun. Let
 QBER the checks must be wide, whatever the columns: f >= 1 / h((1 - (1 - 2q)^d) / 2) for checks of d places
 (Gallager's bound). Columns of degree 2 stay below the share where density evolution is stable, for the sake
 of frames of finite length.
+
+Between designs the shares are mixed: the nearest one, a fifth off at 7 %, failed a quarter of the frames.
 
 Start reading at `code`.
 """
@@ -106,8 +108,8 @@ def code(columns: int, rows: int, lifting: int) -> Code:
 def column_degrees(columns: int, rows: int) -> npt.NDArray[np.int64]:
     """Return the degree of each column, ascending: of the designs on either side in checks a place, mixed.
 
-    >>> column_degrees(512, 48).min(), column_degrees(512, 48).max() <= 48
-    (2, True)
+    >>> np.unique(column_degrees(512, 48)).tolist()
+    [2, 3, 8, 9, 24, 33]
     """
     ratios = np.log([ratio for ratio, _ in DESIGNS])
     degrees = np.unique([degree for _, edges in DESIGNS for degree in edges])

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwarden.core.errors import InputError
+from qwarden.keys._random import alias_table
 from qwarden.keys.link import Link, Settings
 from qwarden.keys.observables import Observables, observe_both
 from qwarden.keys.physics import KINDS, Attack, read_padova, transmit
-from qwarden.keys._random import alias_table
 from qwarden.keys.physics.medium import media
 from qwarden.keys.physics.pair_tables import pair_chances
 from qwarden.keys.physics.tables import event_chances

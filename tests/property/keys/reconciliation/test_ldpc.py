@@ -18,7 +18,7 @@ Seeds = st.integers(0, 2**64 - 1)
 def pairs(draw: st.DrawFn) -> tuple[Bits, Bits]:
     """A key, and the same with at most a tenth of its bits wrong, wherever they stand."""
     n = draw(st.integers(64, 900))
-    right = np.frombuffer(draw(st.binary(min_size=n, max_size=n)), np.uint8) & 1
+    right = np.frombuffer(draw(st.binary(min_size=n, max_size=n)), np.uint8) & np.uint8(1)
     wrong = right.copy()
     for place in draw(st.sets(st.integers(0, n - 1), max_size=n // 10)):
         wrong[place] ^= 1
