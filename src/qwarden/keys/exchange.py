@@ -148,13 +148,25 @@ class Exchange:
 
     def _attempt(self, parameters: Mapping[str, Json]) -> Ends:
         settings = settings_with(self.terms.settings, parameters)
-        return converse(
+        ends = converse(
             self.apparatus.send(settings),
             replace(self.terms, settings=settings),
             supplies=self.supplies,
             inspect=self.inspect,
             meddle=self.meddle,
         )
+        if alarm := _alarm(ends):  # before anything else: others act on it
+            self.publish(
+                LinkAlarm(
+                    time=self.clock.now(),
+                    link=self.name,
+                    block=ends.alice.id,
+                    cause=alarm,
+                    tampered=ends.alice.tampered or ends.bob.tampered,
+                    done="block dropped, link stopped, settings changed",
+                )
+            )
+        return ends
 
     def _check(self, ends: Ends, alarms: list[str]) -> Verdict:
         """Tell the platform; accept a block that both ends accept."""
@@ -162,17 +174,6 @@ class Exchange:
         alarm = _alarm(ends)
         alarms.append(alarm)
         self.attempts.append(Done(attempt=len(alarms), block=block, alarm=alarm))
-        if alarm:
-            self.publish(
-                LinkAlarm(
-                    time=self.clock.now(),
-                    link=self.name,
-                    block=block.id,
-                    cause=alarm,
-                    tampered=ends.alice.tampered or ends.bob.tampered,
-                    done="block dropped, link stopped, settings changed",
-                )
-            )
         self.publish(
             block_event(
                 block,
