@@ -106,6 +106,7 @@ def node(
     link gave up.
     """
     from qwarden.core.bus import open_bus
+    from qwarden.keys.overview import entity_of
     from qwarden.keys.party.addresses import parse_address
     from qwarden.keys.party.node import AliceNode, BobNode
     from qwarden.keys.party.session import Place
@@ -241,7 +242,7 @@ def watch(
     import time
 
     from qwarden.cli.render_links import links_table, shown_live, state_line
-    from qwarden.keys.overview import links
+    from qwarden.keys.overview import entity_of, links
 
     state: Context = context.obj
     entity = entity_of(state.home)
@@ -268,6 +269,7 @@ def pool_add(
     as_json: AsJson = False,
 ) -> None:
     """Take in key material that both ends were given by hand; half of it is for each to draw."""
+    from qwarden.keys.overview import entity_of
     from qwarden.keys.party.site import open_pool
 
     state: Context = context.obj
@@ -288,6 +290,7 @@ def pool_show(
     as_json: AsJson = False,
 ) -> None:
     """Show what is left for tags, and what was used for what."""
+    from qwarden.keys.overview import entity_of
     from qwarden.keys.party.site import open_pool
 
     state: Context = context.obj
@@ -305,14 +308,6 @@ def pool_show(
     typer.echo(f"{peer}: {left:,} bits to draw here, {left // 256:,} tags; {len(added)} additions")
     for what, bits in used.items():
         typer.echo(f"  {what}: {bits:,} bits")
-
-
-def entity_of(home: Path) -> Loaded | None:
-    """Return the settings of the home's key management entity, if it has one."""
-    from qwarden.keys.kme.config import FILE, load
-
-    path = home / FILE
-    return load(path) if path.exists() else None
 
 
 def own_name(given: str | None, entity: Loaded | None) -> str:

@@ -83,6 +83,7 @@ async def _catch_up(board: Board) -> None:
         await asyncio.sleep(_CATCH_UP_S)
         try:
             await asyncio.to_thread(board.catch_up)
+            await asyncio.to_thread(board.look_at_keys)
         except StoreError as error:  # locked for too long, say: it may be better the next time
             log.warning("the page is behind: %s", error)
 

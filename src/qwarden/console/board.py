@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qwarden.console.events import SourceRead
 from qwarden.detect import Alert, Drift, Finding
-from qwarden.keys.events import KeyBlock, LinkAlarm, PoolLevel
+from qwarden.keys.events import KeyBlock, LinkAlarm
 
 if TYPE_CHECKING:
     from qwarden.core.bus import Bus
     from qwarden.core.events import Event
     from qwarden.core.store import Store
+    from qwarden.keys.overview import LinkState
 
 MOST_FINDINGS: Final = 500
 """Findings a board holds; older ones stay in the store."""
@@ -130,13 +131,13 @@ class LinkKeys:
     ----------
     name : of the link.
     blocks : the last ones, oldest first.
-    pool : what is in store; None if it was never told.
+    state : what is in store at this home; None if it holds nothing of this link.
     alarmed : whether its last block raised an alarm.
     """
 
     name: str
     blocks: list[KeyBlock] = field(default_factory=list)
-    pool: PoolLevel | None = None
+    state: LinkState | None = None
     alarmed: bool = False
 
 
@@ -148,11 +149,13 @@ class Board:
     ----------
     store : what was, and what other processes add.
     watch : what the feed does.
+    key_states : says what this home holds of its quantum links.
     drift : the latest comparison of traffic with what the model was calibrated on; None before the first.
     """
 
     store: Store
     watch: Watch = field(default_factory=Watch)
+    key_states: Callable[[], list[LinkState]] | None = None
     change: int = 0
     key_change: int = 0
     _entries: dict[str, Entry] = field(default_factory=dict)
@@ -203,22 +206,31 @@ class Board:
                 self.change += 1
             elif isinstance(event, Drift) and (self.drift is None or event.time >= self.drift.time):
                 self.drift = event
-            elif isinstance(event, KeyBlock | LinkAlarm | PoolLevel) and event.id not in self._key_ids:
+            elif isinstance(event, KeyBlock | LinkAlarm) and event.id not in self._key_ids:
                 self._key_ids.add(event.id)
                 self._take_keys(event)
                 self.key_change += 1
 
-    def _take_keys(self, event: KeyBlock | LinkAlarm | PoolLevel) -> None:
+    def _take_keys(self, event: KeyBlock | LinkAlarm) -> None:
         link = self._links.setdefault(event.link, LinkKeys(event.link))
         if isinstance(event, KeyBlock):
             link.alarmed = bool(self._alarms) and self._alarms[-1].block == event.block
             link.blocks.append(event)
             del link.blocks[:-MOST_BLOCKS]
-        elif isinstance(event, LinkAlarm):
+        else:
             self._alarms.append(event)
             link.alarmed = True
-        else:
-            link.pool = event
+
+    def look_at_keys(self) -> None:
+        """Ask what this home holds of its links; does nothing where no key was ever exchanged."""
+        if self.key_states is None or not self._links:
+            return
+        found = {state.link: state for state in self.key_states()}
+        with self._lock:
+            for name, link in self._links.items():
+                if found.get(name) != link.state:
+                    link.state = found.get(name)
+                    self.key_change += 1
 
     def links(self) -> list[LinkKeys]:
         """Return the quantum links that have exchanged a block, by name."""

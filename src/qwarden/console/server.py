@@ -27,6 +27,7 @@ from qwarden.core.errors import QwardenError, UsageError
 from qwarden.core.lists import Lists
 from qwarden.detect import BEHAVIOURS, find_model
 from qwarden.formats.deliveries.outputs import open_outputs
+from qwarden.keys.overview import entity_of, links
 
 if TYPE_CHECKING:
     from qwarden.console.feeds import Feed
@@ -86,7 +87,7 @@ def serve(
     """
     console = settings.console
     bus, watch = open_bus(store), Watch()
-    board = Board(store, watch)
+    board = Board(store, watch, lambda: links(store, home, entity_of(home)))
     board.open(bus)
     access = Access(store, console.session_hours * 3600)
     certificate = ensure_certificate(home / "tls", console.host)

@@ -68,26 +68,3 @@ class LinkAlarm(Event):
     cause: str
     tampered: bool
     done: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolLevel(Event):
-    """How much key a link has in store, told when it changes much and at least every minute.
-
-    Parameters
-    ----------
-    link : name of the link.
-    stored_bits : that may still be drawn.
-    tag_bits : left for authenticating the classical channel.
-    low : whether that is less than the low-water mark.
-    renewal : when the next keys are made, seconds since the epoch; None: as they are used.
-    """
-
-    room: ClassVar[str] = "keys"
-    kind: ClassVar[str] = "pool"
-
-    link: str
-    stored_bits: int
-    tag_bits: int
-    low: bool
-    renewal: float | None

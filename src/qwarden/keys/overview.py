@@ -19,7 +19,8 @@ from qwarden.core.errors import KeySupplyError, QwardenError
 from qwarden.core.keysupplies.preshared import PreSharedPool
 from qwarden.core.store import Store
 from qwarden.keys.events import KeyBlock, LinkAlarm
-from qwarden.keys.kme.config import Loaded
+from qwarden.keys.kme.config import FILE as CONFIG_FILE
+from qwarden.keys.kme.config import Loaded, load
 from qwarden.keys.kme.ledger import FILE as STORE_FILE
 from qwarden.keys.kme.records import Pool
 from qwarden.keys.kme.renewal import ARTICLE_S
@@ -93,6 +94,12 @@ def links(store: Store, home: Path, entity: Loaded | None = None) -> list[LinkSt
             )
         )
     return found
+
+
+def entity_of(home: Path) -> Loaded | None:
+    """Return the settings of the home's key management entity, if it has one."""
+    path = home / CONFIG_FILE
+    return load(path) if path.exists() else None
 
 
 def _is_end(peer: str, link: str) -> bool:

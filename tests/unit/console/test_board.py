@@ -9,6 +9,7 @@ from qwarden.console.board import Account, Board, Reading
 from qwarden.core.bus import Bus, open_bus
 from qwarden.core.store import Store, open_store
 from qwarden.detect import Drift
+from qwarden.keys.overview import LinkState
 from tests.unit.console.makers import alert, finding, key_block, link_alarm, source
 
 
@@ -135,3 +136,20 @@ def test_links_show_their_blocks_and_whether_the_last_one_alarmed(store: Store, 
     assert [block.block for block in board.links()[0].blocks] == ["1", "3", "4"]
     board.catch_up()
     assert len(board.links()[0].blocks) == 3
+
+
+def test_what_a_home_holds_of_its_links_is_looked_at(store: Store, bus: Bus) -> None:
+    states = [LinkState(link="a-b", keys=12, tags=7), LinkState(link="elsewhere", keys=1)]
+    board = Board(store, key_states=lambda: states)
+    board.open(bus)
+    board.look_at_keys()
+    assert board.links() == []  # no key was ever exchanged: nobody is asked
+    bus.publish(key_block())
+    board.look_at_keys()
+    assert [link.state for link in board.links()] == states[:1]
+    before = board.key_change
+    board.look_at_keys()
+    assert board.key_change == before
+    states[0] = LinkState(link="a-b", keys=11, tags=7)
+    board.look_at_keys()
+    assert board.key_change == before + 1

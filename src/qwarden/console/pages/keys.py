@@ -18,6 +18,8 @@ Refresh = Callable[[], None]
 BLOCKS: Final = 12
 ALARMS: Final = 20
 KEY_BITS: Final = 256
+LOW: Final = 64
+"""Keys or tags below which a figure is shown as low."""
 
 _WIDTH, _HEIGHT, _PAD = 640, 132, 8
 
@@ -61,7 +63,7 @@ def _link(link: LinkKeys) -> None:
     last = link.blocks[-1]
     with box("section", "card link", aria_label=f"Link {link.name}"):
         with box("div", "title"):
-            text("h2", sentence(link.name))
+            text("h2", link.name)
             text("span", last.origin, f"origin {last.origin}", title=_ORIGINS[last.origin])
             state = "alarm" if link.alarmed else "accepted" if last.accepted else "dropped"
             text("span", _STATES[state], f"state {state}")
@@ -70,11 +72,12 @@ def _link(link: LinkKeys) -> None:
             _figure("Blocks accepted", f"{sum(b.accepted for b in link.blocks)} of {len(link.blocks)}")
             secret = sum(block.secret_bits for block in link.blocks if block.accepted)
             _figure("Keys of 256 bits made", number(secret // KEY_BITS))
-            if link.pool is not None:
-                _figure("Keys in store", number(link.pool.stored_bits // KEY_BITS), low=link.pool.low)
-                _figure("Tags left", number(link.pool.tag_bits // KEY_BITS))
-                renewal = link.pool.renewal
-                _figure("Next renewal (UTC)", "as used" if renewal is None else day_and_time(renewal)[1])
+            if link.state is not None and link.state.keys is not None:
+                _figure("Keys in store", number(link.state.keys), low=link.state.keys < LOW)
+            if link.state is not None and link.state.tags is not None:
+                _figure("Tags left", number(link.state.tags), low=link.state.tags < LOW)
+            if link.state is not None and link.state.renewal is not None:
+                _figure("Next renewal (UTC)", day_and_time(link.state.renewal)[1])
         with box("div", "charts"):
             _chart("Error rate", [b.qber for b in link.blocks], [b.accepted for b in link.blocks], "{:.1%}")
             bits = [float(b.secret_bits) if b.accepted else 0.0 for b in link.blocks]

@@ -60,9 +60,10 @@ COLUMNS: Final = (64, 512)
 LIFTING_LEAST: Final = 16
 ROWS_LEAST: Final = 4
 
-GAP: Final = 1.08
-"""What the codes disclose over Shannon's limit where frames are endlessly long and decoding has time."""
-SIGMAS: Final = 3.5
+GAP: Final = 1.095
+"""What the codes disclose over Shannon's limit where frames are endlessly long, with room for decoding to end
+soon."""
+SIGMAS: Final = 2.7
 """Beyond it, so many standard deviations of what a frame's errors take to tell."""
 ITERATIONS: Final = 100
 KNOWN: Final = np.float32(60)
