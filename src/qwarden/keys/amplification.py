@@ -3,7 +3,8 @@
 The matrix is chosen by public random bits after everything else has been said, and its hash is two-universal,
 so the leftover-hash lemma turns the bound of `finite_key` into secret bits. The product is a convolution,
 computed by FFT in double precision; each sum is a whole number, of which the parity is wanted, so the result
-is exact as long as the rounding error stays below a half. `rounding_bound` proves that it does.
+is exact as long as the rounding error stays below a half. `rounding_bound` says beforehand that it does, with
+millions to spare, and each product is looked at before it is believed.
 
 Source: Krawczyk, CRYPTO 1994, section 3.2 (Toeplitz matrices are two-universal); Tomamichel, Schaffner,
 Smith, Renner, IEEE Trans. Inf. Theory 57, 5524 (2011) (leftover hashing against quantum side information).
@@ -77,7 +78,7 @@ def rounding_bound(key_norm: float, seed_norm: float, size: int) -> float:
     size : of the transform; the bound is taken at the next power of two.
 
     Source: Percival, Math. Comp. 72, 387 (2003), theorem 5.1, for transforms whose roots of unity are rounded
-    correctly; transforms of mixed radix do fewer operations than those of radix 2 that it counts.
+    correctly. It is proved for radix 2; ours are of mixed radix, which do fewer operations.
     """
     levels = math.ceil(math.log2(max(2, size)))
     growth = (1 + UNIT) ** (6 * levels) * (1 + UNIT * math.sqrt(5)) ** (3 * levels + 1)

@@ -1,9 +1,9 @@
 """An exchange of keys over a link: block after block, and what is done when one goes wrong.
 
 The article's rule for an irregular exchange is: terminate, alert, backtrack, repeat. A block that is not
-accepted leaves no bit behind at either end; the alarm is stored; the next attempt is made with other
-settings (more pulses and more checks); after `at_most` attempts the link gives up loudly. All of it goes
-through `core.backtrack`, so that every step is on record.
+accepted gives no key at either end, and what was made of it is overwritten; the alarm is stored; the next
+attempt is made with other settings (more pulses and more checks); after `at_most` attempts the
+link gives up loudly. All of it goes through `core.backtrack`, so that every step is on record.
 
 Both ends run the code of `party`, here in two threads of one process; `party.node` runs it in two processes.
 Start reading at `Exchange.run`.

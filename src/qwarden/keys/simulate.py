@@ -136,7 +136,7 @@ def simulate(
 
     Parameters
     ----------
-    attack : on every block, or by the block's number.
+    attack : on every block, or by the block's number; the man in the middle on every block alone.
     inspect : looks at each block; the shipped monitor by default.
     """
     schedule = attack if callable(attack) else lambda _: attack

@@ -2,8 +2,8 @@
 
 Bob tells what he detected, Alice which of it counts. Both count errors in the check basis; if those leave no
 key, they show each other all their bits, to learn what was wrong, and give up. Else Bob corrects his key
-towards Alice's, they compare hashes, look at the whole of what the block has shown (`inspect`: the monitor),
-and shorten the key to what is secret. Three seals end it: Alice's with the matrix, Bob's when he has
+towards Alice's, compares hashes, has his monitor look at all that the block has shown (`inspect`), and both
+shorten the key to what is secret. Three seals end it: Alice's with the matrix, Bob's when he has
 stored the key, Alice's when she has. Every bit that was disclosed stands in the ledger; both ends count
 on their own, and where the length follows from the counts, a difference ends the block.
 
